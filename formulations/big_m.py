@@ -1,0 +1,60 @@
+r"""Big-M formulation of the ReLU with per-neuron bounds.
+
+For a pre-activation :math:`a` with :math:`L \le a \le U`, :math:`L < 0 < U`, the activation
+:math:`y = \max(0, a)` and the slack :math:`s = \max(0, -a)` obey
+
+.. math::
+
+    y - s = a, \qquad 0 \le y \le U z, \qquad 0 \le s \le -L (1 - z), \qquad z \in \{0, 1\}.
+
+Eliminating :math:`s` gives the textbook rows :math:`y \ge a`, :math:`y \le a - L(1 - z)`, so the
+linear relaxation is the same; the slack keeps the weights of the neuron in one row instead of two.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from formulations.expression import AffineForm
+from formulations.program import Program
+from formulations.registry import Formulation, register_formulation
+
+Array = npt.NDArray[np.float64]
+
+
+@register_formulation("big_m")
+class BigM(Formulation):
+    """Big-M rows, one binary per unstable neuron (Fischetti and Jo, Constraints 2018, eq. 3-6).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> program = Program()
+    >>> x = AffineForm.of_columns(program.add_columns([-1.0, -1.0], [1.0, 1.0]))
+    >>> a = x.affine(np.array([[1.0, 2.0]]), np.array([0.5]))
+    >>> y = BigM().unstable_relu(program, a, np.array([-2.5]), np.array([3.5]))
+    >>> p = program.freeze()
+    >>> for row, lo, up in zip(p.matrix.toarray(), p.row_lower, p.row_upper):
+    ...     print(lo, "<=", row, "<=", up)          # columns x0 x1 y s z
+    0.5 <= [-1. -2.  1. -1.  0.] <= 0.5
+    -inf <= [ 0.   0.   1.   0.  -3.5] <= 0.0
+    -inf <= [0.  0.  0.  1.  2.5] <= 2.5
+    """
+
+    def unstable_relu(
+        self, program: Program, form: AffineForm, lower: Array, upper: Array
+    ) -> AffineForm:
+        """See :meth:`Formulation.unstable_relu`."""
+        n = form.size
+        zero, one = np.zeros(n), np.ones(n)
+        y = AffineForm.of_columns(y_columns := program.add_columns(zero, upper))
+        s = AffineForm.of_columns(s_columns := program.add_columns(zero, -lower))
+        z = AffineForm.of_columns(z_columns := program.add_columns(zero, one, integer=True))
+        program.add_rows(y - s - form, lower=0.0, upper=0.0)
+        program.add_rows(y - z.scale(upper), lower=-np.inf, upper=0.0)
+        program.add_rows(s - z.scale(lower), lower=-np.inf, upper=-lower)
+        program.define(y_columns, form, "positive_part")
+        program.define(s_columns, form, "negative_part")
+        program.define(z_columns, form, "step")
+        return y

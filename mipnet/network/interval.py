@@ -1,0 +1,75 @@
+"""Intervals and one-sided linear forms: what the bound rules of layers work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.rounding import UNIT
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Elementwise bounds, batch first.
+
+    Attributes
+    ----------
+    lower, upper : array, shape (batch, *shape)
+        Valid, outward-rounded bounds.
+    """
+
+    lower: Array
+    upper: Array
+
+    @property
+    def magnitude(self) -> Array:
+        """Largest absolute value in the interval, shape (batch, *shape)."""
+        return np.maximum(np.abs(self.lower), np.abs(self.upper))
+
+    def intersect(self, other: Interval) -> Interval:
+        """Both bounds at once."""
+        return Interval(np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper))
+
+    def reshape(self, shape: tuple[int, ...]) -> Interval:
+        """Same bounds, each item of the batch in another shape."""
+        batch = self.lower.shape[0]
+        return Interval(self.lower.reshape(batch, *shape), self.upper.reshape(batch, *shape))
+
+
+@dataclass(frozen=True)
+class LinearForm:
+    r"""Lower linear forms ``target >= coefficients . h + constant - error``.
+
+    Attributes
+    ----------
+    coefficients : array, shape (batch, targets, *shape)
+        Coefficients over the value ``h`` of one node.
+    constant, error : array, shape (batch, targets)
+        Constant, and a bound on everything rounding took away so far.
+    """
+
+    coefficients: Array
+    constant: Array
+    error: Array
+
+    def merge(self, other: LinearForm, values: Interval) -> LinearForm:
+        """Sum of two forms over the same node, whose values lie in ``values``."""
+        coefficients = self.coefficients + other.coefficients
+        constant = self.constant + other.constant
+        error = (
+            self.error
+            + other.error
+            + 2.0 * UNIT * (np.abs(constant) + weigh(np.abs(coefficients), values.magnitude))
+        )
+        return LinearForm(coefficients, constant, error)
+
+
+def weigh(coefficients: Array, values: Array) -> Array:
+    """Dot products of coefficients (batch, targets, *shape) and values (batch, *shape)."""
+    batch, targets = coefficients.shape[:2]
+    flat = coefficients.reshape(batch, targets, -1)
+    return np.asarray((flat @ values.reshape(values.shape[0], -1, 1))[..., 0])

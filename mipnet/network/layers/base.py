@@ -1,0 +1,144 @@
+"""The protocol every layer fulfils, and the registry that enforces it.
+
+A layer is one file with five rules: semantics (:meth:`Layer.forward`, :meth:`Layer.gradient`),
+interval rule, linear-relaxation rule and encoding rule. Arrays are batch first.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from formulations import AffineForm, Formulation, Program
+from mipnet.network.interval import Interval, LinearForm
+
+Array = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
+Shape = tuple[int, ...]
+
+
+class Layer(ABC):
+    """One operation of a network: immutable, float64, any number of inputs.
+
+    Attributes
+    ----------
+    kind : str
+        Registered name, shown in reports and errors.
+    arity : int
+        Number of inputs.
+    """
+
+    kind: ClassVar[str]
+    arity: ClassVar[int] = 1
+
+    @abstractmethod
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Shape of one output item.
+
+        Raises
+        ------
+        NetworkError
+            When the input shapes do not fit.
+        """
+
+    @abstractmethod
+    def forward(self, *values: Floats) -> Floats:
+        """Output values, shape (batch, *output_shape), in the dtype of ``values``."""
+
+    @abstractmethod
+    def gradient(self, gradient: Array, *values: Array) -> tuple[Array, ...]:
+        """Gradients with respect to each input, given the one with respect to the output."""
+
+    @abstractmethod
+    def interval(self, *values: Interval) -> Interval:
+        """Outward-rounded bounds of the output from bounds of the inputs."""
+
+    @abstractmethod
+    def backward(
+        self, form: LinearForm, *values: Interval, slopes: Array | None = None
+    ) -> tuple[LinearForm, ...]:
+        """Lower linear forms over each input from lower forms over the output.
+
+        Parameters
+        ----------
+        form : LinearForm
+            Forms over the output of this layer.
+        *values : Interval
+            Bounds of each input.
+        slopes : array, optional
+            Slopes of the lower lines of a nonlinear layer; its own choice when absent.
+        """
+
+    @abstractmethod
+    def encode(
+        self,
+        program: Program,
+        *forms: AffineForm,
+        bounds: tuple[Interval, ...],
+        formulation: Formulation,
+    ) -> AffineForm:
+        """Append this layer to ``program`` and return its output forms, flattened.
+
+        Parameters
+        ----------
+        program : Program
+            The program to extend.
+        *forms : AffineForm
+            Flattened input forms.
+        bounds : tuple of Interval
+            Bounds of each input, batch of one.
+        formulation : Formulation
+            Writes unstable activations.
+        """
+
+    @property
+    def parameters(self) -> tuple[Array, ...]:
+        """Arrays the layer holds, in a fixed order."""
+        return ()
+
+    def cast(self, dtype: npt.DTypeLike) -> Self:
+        """Return the layer with its arrays in another floating type (for replays)."""
+        del dtype
+        return self
+
+    @property
+    def nonlinear(self) -> bool:
+        """Whether bounds of the inputs decide how the layer is relaxed and encoded."""
+        return False
+
+
+L = TypeVar("L", bound=type[Layer])
+LAYERS: dict[str, type[Layer]] = {}
+
+
+def register_layer(kind: str) -> Callable[[L], L]:
+    """Class decorator that files a layer under ``kind``.
+
+    Raises
+    ------
+    TypeError
+        When a rule is missing or the name is taken: at import, not at use.
+    """
+
+    def file(cls: L) -> L:
+        missing = sorted(getattr(cls, "__abstractmethods__", ()))
+        if missing or kind in LAYERS:
+            what = f"does not define {', '.join(missing)}" if missing else "uses a taken name"
+            msg = f"layer {kind!r} ({cls.__name__}) {what}"
+            raise TypeError(msg)
+        cls.kind = kind
+        LAYERS[kind] = cls
+        return cls
+
+    return file
+
+
+def frozen(values: npt.ArrayLike) -> Array:
+    """Return a read-only float64 copy."""
+    array = np.array(values, dtype=np.float64)
+    array.flags.writeable = False
+    return array

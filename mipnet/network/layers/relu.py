@@ -1,0 +1,93 @@
+"""The rectified linear unit ``y = max(0, x)``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from formulations import AffineForm, Formulation, Program, relu_rows
+from mipnet.network.interval import Interval, LinearForm, weigh
+from mipnet.network.layers.base import Array, Floats, Layer, Shape, register_layer
+from mipnet.rounding import UNIT, gamma, up
+
+
+@register_layer("ReLU")
+@dataclass(frozen=True, eq=False)
+class ReLU(Layer):
+    """Elementwise ``max(0, x)``."""
+
+    @property
+    def nonlinear(self) -> bool:
+        """True: the phase of each neuron follows from its bounds."""
+        return True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """See :meth:`Layer.output_shape`."""
+        return shapes[0]
+
+    def forward(self, *values: Floats) -> Floats:
+        """See :meth:`Layer.forward`."""
+        return np.maximum(values[0], 0)
+
+    def gradient(self, gradient: Array, *values: Array) -> tuple[Array, ...]:
+        """See :meth:`Layer.gradient`; the derivative at 0 is taken as 0."""
+        return (gradient * (values[0] > 0.0),)
+
+    def interval(self, *values: Interval) -> Interval:
+        """Exact: monotone."""
+        return Interval(np.maximum(values[0].lower, 0.0), np.maximum(values[0].upper, 0.0))
+
+    def backward(
+        self, form: LinearForm, *values: Interval, slopes: Array | None = None
+    ) -> tuple[LinearForm, ...]:
+        """CROWN relaxation (Zhang et al., NeurIPS 2018, section 3.3).
+
+        Unstable neurons get the upper line ``s x + t`` with ``s = U/(U-L)`` and ``t`` rounded up
+        until the line lies above both ends, and the lower line ``c x``, ``0 <= c <= 1``.
+
+        Parameters
+        ----------
+        form : LinearForm
+        *values : Interval
+        slopes : array broadcastable to (batch, targets, *shape), optional
+            Lower slopes ``c`` of the unstable neurons; 1 where ``U > -L``, else 0, when absent.
+        """
+        lower, upper = values[0].lower, values[0].upper
+        on, off = lower >= 0.0, upper <= 0.0
+        unstable = ~(on | off)
+        width = np.where(unstable, upper - lower, 1.0)
+        rise = np.where(unstable, np.minimum(upper / width, 1.0), on.astype(np.float64))
+        # Any slope is sound when the intercept covers both ends of the interval.
+        ends = np.maximum(
+            up(-(rise * lower), UNIT * np.abs(lower)),
+            up(upper - rise * upper, 4.0 * UNIT * np.abs(upper)),
+        )
+        intercept = np.where(unstable, ends, 0.0)
+        if slopes is None:
+            chosen = np.where(unstable, (upper > -lower).astype(np.float64), rise)[:, None]
+        else:
+            chosen = np.where(unstable[:, None], np.clip(slopes, 0.0, 1.0), rise[:, None])
+        a = form.coefficients
+        negative = np.minimum(a, 0.0)
+        coefficients = np.where(a > 0.0, a * chosen, a * rise[:, None])
+        shift = weigh(negative, intercept)
+        constant = form.constant + shift
+        error = (
+            form.error
+            + 2.0 * UNIT * weigh(np.abs(coefficients), values[0].magnitude)
+            + gamma(int(np.prod(lower.shape[1:]))) * np.abs(shift)
+            + 2.0 * UNIT * np.abs(constant)
+        )
+        return (LinearForm(coefficients, constant, error),)
+
+    def encode(
+        self,
+        program: Program,
+        *forms: AffineForm,
+        bounds: tuple[Interval, ...],
+        formulation: Formulation,
+    ) -> AffineForm:
+        """By phase: nothing, a linear row, or the formulation's rows."""
+        lower, upper = bounds[0].lower.reshape(-1), bounds[0].upper.reshape(-1)
+        return relu_rows(program, forms[0], lower, upper, formulation)
