@@ -85,7 +85,7 @@ class AffineForm:
         return AffineForm(product, np.asarray(w @ self.constant) + bias)
 
     def select(self, rows: npt.NDArray[np.intp]) -> AffineForm:
-        """The chosen forms, in the given order."""
+        """Return the chosen forms, in the given order."""
         return AffineForm(self.coefficients[rows], self.constant[rows])
 
     def scale(self, factors: Array) -> AffineForm:

@@ -35,7 +35,7 @@ class Interval:
         return Interval(np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper))
 
     def reshape(self, shape: tuple[int, ...]) -> Interval:
-        """Same bounds, each item of the batch in another shape."""
+        """Return the same bounds, each item of the batch in another shape."""
         batch = self.lower.shape[0]
         return Interval(self.lower.reshape(batch, *shape), self.upper.reshape(batch, *shape))
 

@@ -198,7 +198,7 @@ class Network:
         return digest.hexdigest()
 
     def batch(self, x: npt.ArrayLike) -> tuple[Array, bool]:
-        """Inputs as (batch, *input_shape), and whether ``x`` was a single item.
+        """Return inputs as (batch, *input_shape), and whether ``x`` was a single item.
 
         A flat vector of ``n_inputs`` values, or rows of such vectors, is accepted for any shape.
 
@@ -212,7 +212,7 @@ class Network:
         except (TypeError, ValueError) as error:
             msg = f"inputs must be numbers: {error}"
             raise NetworkError(msg) from error
-        if values.shape == self.input_shape or values.shape == (self.n_inputs,):
+        if values.shape in {self.input_shape, (self.n_inputs,)}:
             return values.reshape(1, *self.input_shape), True
         fits = values.ndim >= 1 and (
             values.shape[1:] == self.input_shape or values.shape[1:] == (self.n_inputs,)
@@ -264,7 +264,7 @@ class Network:
         return result[0] if single else result
 
     def gradient(self, values: Array, weights: Array) -> tuple[Array, Array]:
-        """Outputs, and gradients of ``sum(weights * outputs)`` with respect to the inputs.
+        """Return outputs, and gradients of ``sum(weights * outputs)`` with respect to the inputs.
 
         Parameters
         ----------

@@ -1,0 +1,135 @@
+"""Bounds as data: what is proven about every node, and by which method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.network import INPUT, Interval, Network
+from mipnet.network.layers.base import Array
+
+
+@dataclass(frozen=True)
+class PhaseCount:
+    """Phases of the neurons of one nonlinear layer.
+
+    Attributes
+    ----------
+    layer : str
+        Node name.
+    inactive, active, unstable : int
+    """
+
+    layer: str
+    inactive: int
+    active: int
+    unstable: int
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A point whose trace leaves the bounds: the proof that a bound is wrong.
+
+    Attributes
+    ----------
+    layer : str
+    neuron : int
+    value, lower, upper : float
+    """
+
+    layer: str
+    neuron: int
+    value: float
+    lower: float
+    upper: float
+
+    def __str__(self) -> str:
+        return (
+            f"layer {self.layer!r}, neuron {self.neuron}: value {self.value!r} outside "
+            f"[{self.lower!r}, {self.upper!r}]"
+        )
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Proven bounds of every node of a network over a region.
+
+    Attributes
+    ----------
+    network : Network
+    intervals : mapping of node name to Interval
+        Outward-rounded bounds of the node's output, batch of one; ``"input"`` included.
+    methods : mapping of node name to str
+        The last method that tightened the node.
+    seconds : float
+        Time spent.
+    """
+
+    network: Network
+    intervals: Mapping[str, Interval]
+    methods: Mapping[str, str]
+    seconds: float = field(default=0.0, compare=False)
+
+    def __getitem__(self, name: str) -> Interval:
+        return self.intervals[name]
+
+    def preactivation(self, name: str) -> Interval:
+        """Bounds of the (first) input of the node ``name``."""
+        return self.intervals[self.network.by_name[name].inputs[0]]
+
+    @property
+    def output(self) -> Interval:
+        """Bounds of the output, shape (1, *output_shape)."""
+        return self.intervals[self.network.output]
+
+    @property
+    def phases(self) -> tuple[PhaseCount, ...]:
+        """Phase counts of every nonlinear layer."""
+        counts = []
+        for node in self.network.nodes:
+            if not node.layer.nonlinear:
+                continue
+            box = self.preactivation(node.name)
+            active = box.lower >= 0.0
+            inactive = (box.upper <= 0.0) & ~active
+            on, off = int(active.sum()), int(inactive.sum())
+            counts.append(PhaseCount(node.name, off, on, box.lower.size - on - off))
+        return tuple(counts)
+
+    @property
+    def n_unstable(self) -> int:
+        """Number of unstable neurons in all."""
+        return sum(p.unstable for p in self.phases)
+
+    def violation(self, points: Array) -> Violation | None:
+        """First violation of the bounds by the traces of points of the region.
+
+        Sound bounds contain every trace up to the rounding of the forward pass itself; more than
+        that means a bound is wrong and nothing may be concluded from it.
+
+        Parameters
+        ----------
+        points : array, shape (batch, n_inputs) or (batch, *input_shape)
+        """
+        values, _ = self.network.batch(points)
+        trace = self.network.trace(values)
+        for name in (INPUT, *(node.name for node in self.network.nodes)):
+            box, value = self.intervals[name], trace[name]
+            slack = 1e-9 * (1.0 + np.maximum(np.abs(value), box.magnitude))
+            wrong = (value < box.lower - slack) | (value > box.upper + slack)
+            if wrong.any():
+                item, *where = (int(i) for i in np.argwhere(wrong)[0])
+                neuron = int(np.ravel_multi_index(tuple(where), box.lower.shape[1:]))
+                low, high = box.lower[0].reshape(-1)[neuron], box.upper[0].reshape(-1)[neuron]
+                seen = float(value[item].reshape(-1)[neuron])
+                return Violation(name, neuron, seen, float(low), float(high))
+        return None
+
+
+def unstable(box: Interval) -> npt.NDArray[np.intp]:
+    """Flat indices, over the batch, of neurons with ``lower < 0 < upper``."""
+    open_ = (box.lower < 0.0) & (box.upper > 0.0)
+    return np.flatnonzero(open_.reshape(open_.shape[0], -1).any(axis=0))

@@ -1,0 +1,162 @@
+"""From a network with bounds to a program: the one place where the two meet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from formulations import AffineForm, Program, ProgramArrays, formulation
+from mipnet.errors import BoundsError
+from mipnet.network import INPUT, Interval, Network
+from mipnet.network.layers.base import Array
+from mipnet.region import Region
+
+#: Largest |M| that is encoded. A solver that accepts a binary of 1e-9 instead of 0 lets M * 1e-9
+#: through, so at this limit a pre-activation may be off by 0.1 before the replay sees it.
+MAX_BIG_M = 1e8
+
+
+@dataclass(frozen=True)
+class LayerSize:
+    """What one nonlinear layer became.
+
+    Attributes
+    ----------
+    layer : str
+        Node name.
+    inactive, active, unstable : int
+        Neurons by phase.
+    min_big_m, max_big_m : float
+        Range of the big-M constants of the unstable neurons; 0 where there is none.
+    """
+
+    layer: str
+    inactive: int
+    active: int
+    unstable: int
+    min_big_m: float
+    max_big_m: float
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A network as a program.
+
+    Attributes
+    ----------
+    program : Program
+        Columns, rows and the definitions that complete a point.
+    inputs : array of int32, shape (n_inputs,)
+        Columns of the flattened inputs.
+    output : AffineForm, n_outputs rows
+        Output forms over the columns.
+    layers : tuple of LayerSize
+    seconds : float
+        Time spent.
+    """
+
+    program: Program
+    inputs: npt.NDArray[np.int32]
+    output: AffineForm
+    layers: tuple[LayerSize, ...]
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def n_binaries(self) -> int:
+        """Binaries of the network: one for each unstable neuron."""
+        return sum(layer.unstable for layer in self.layers)
+
+    def arrays(self, objective: Array | None = None) -> ProgramArrays:
+        """Return the program that minimises ``objective . outputs`` (zero when absent)."""
+        if objective is None:
+            return self.program.freeze()
+        row = np.asarray(objective, dtype=np.float64).reshape(1, -1)
+        return self.program.freeze(self.output.affine(row, np.zeros(1)))
+
+    def complete(self, point: Array) -> Array:
+        """Full column vector of a flat input point, by running the network forward."""
+        return self.program.complete(self.inputs, point.reshape(-1))
+
+
+def encode(
+    network: Network,
+    region: Region,
+    intervals: Mapping[str, Interval],
+    *,
+    formulation_name: str = "big_m",
+    max_big_m: float = MAX_BIG_M,
+    output_columns: bool = False,
+) -> Encoding:
+    """Compile a network over a region into a program.
+
+    Parameters
+    ----------
+    network : Network
+    region : Region
+        The input set; becomes columns and rows.
+    intervals : mapping of node name to Interval
+        Valid bounds of every node (``Bounds.intervals``).
+    formulation_name : str
+        Registered formulation of the unstable activations.
+    max_big_m : float
+        Refuse larger constants.
+    output_columns : bool
+        Whether every output gets a column of its own.
+
+    Raises
+    ------
+    BoundsError
+        When a neuron has no finite bounds, contradictory bounds, or a constant above the limit;
+        names layer and neuron.
+    """
+    start = time.perf_counter()
+    program = Program()
+    chosen = formulation(formulation_name)
+    forms = {INPUT: AffineForm.of_columns(inputs := region.encode(program))}
+    sizes = []
+    for node in network.nodes:
+        boxes = tuple(intervals[i] for i in node.inputs)
+        if node.layer.nonlinear:
+            sizes.append(_size(node.name, node.inputs[0], boxes[0], max_big_m))
+        forms[node.name] = node.layer.encode(
+            program, *(forms[i] for i in node.inputs), bounds=boxes, formulation=chosen
+        )
+    output = forms[network.output]
+    if output_columns:
+        box = intervals[network.output]
+        output = program.materialise(output, box.lower.reshape(-1), box.upper.reshape(-1))
+    return Encoding(program, inputs, output, tuple(sizes), time.perf_counter() - start)
+
+
+def _size(name: str, source: str, box: Interval, max_big_m: float) -> LayerSize:
+    lower, upper = box.lower.reshape(-1), box.upper.reshape(-1)
+    remedy = "give tighter input bounds, or rescale the inputs and the first layer"
+    bad = np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper)))
+    if bad.size:
+        i = int(bad[0])
+        msg = f"layer {name!r}, neuron {i}: unbounded pre-activation [{lower[i]}, {upper[i]}] from "
+        msg += f"{source!r}; {remedy}"
+        raise BoundsError(msg)
+    bad = np.flatnonzero(lower > upper)
+    if bad.size:
+        i = int(bad[0])
+        msg = f"layer {name!r}, neuron {i}: contradictory bounds [{lower[i]}, {upper[i]}]; "
+        msg += "the bounds are wrong or the region is empty"
+        raise BoundsError(msg)
+    active = lower >= 0.0
+    inactive = (upper <= 0.0) & ~active
+    open_ = ~(active | inactive)
+    constants = np.maximum(-lower, upper)[open_]
+    if constants.size and float(constants.max()) > max_big_m:
+        i = int(np.flatnonzero(open_)[int(constants.argmax())])
+        msg = f"layer {name!r}, neuron {i}: big-M constant {constants.max():.6g} from bounds "
+        msg += f"[{lower[i]:.6g}, {upper[i]:.6g}] exceeds the limit {max_big_m:.6g}; {remedy}, or "
+        msg += "raise max_big_m knowing that the solver may be off by |M| times its tolerance"
+        raise BoundsError(msg)
+    both = np.concatenate([-lower[open_], upper[open_]])
+    least, most = (float(both.min()), float(both.max())) if both.size else (0.0, 0.0)
+    return LayerSize(name, int(inactive.sum()), int(active.sum()), int(open_.sum()), least, most)

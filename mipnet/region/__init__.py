@@ -1,0 +1,63 @@
+"""Input regions: boxes and norm balls within boxes, one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.errors import RegionError
+from mipnet.region.base import Region
+from mipnet.region.box import Box, LinfBall
+from mipnet.region.l1 import L1Ball
+
+_BALLS: dict[str, Callable[..., Region]] = {"linf": LinfBall, "l1": L1Ball}
+
+
+def ball(
+    centre: npt.ArrayLike,
+    radius: float,
+    norm: str,
+    lower: npt.ArrayLike | None = None,
+    upper: npt.ArrayLike | None = None,
+) -> Region:
+    """Norm ball around a point within a domain.
+
+    Parameters
+    ----------
+    centre : array_like
+        Flattened to shape (n,).
+    radius : float
+    norm : {"linf", "l1"}
+    lower, upper : array_like, broadcastable to (n,), optional
+        The domain; when absent, just wide enough to hold the ball.
+
+    Raises
+    ------
+    RegionError
+        When the norm is unknown, the radius negative, or the centre outside the domain.
+    """
+    if norm not in _BALLS:
+        msg = f"unknown norm {norm!r}; known: {', '.join(sorted(_BALLS))}"
+        raise RegionError(msg)
+    point = np.asarray(centre, dtype=np.float64).reshape(-1)
+    if not np.isfinite(point).all():
+        bad = int(np.flatnonzero(~np.isfinite(point))[0])
+        msg = f"the centre is NaN or infinite at input {bad}"
+        raise RegionError(msg)
+    wide = np.nextafter(np.abs(point) + abs(float(radius)), np.inf)
+    lo = -wide - abs(float(radius)) if lower is None else _spread(lower, point.size)
+    up = wide + abs(float(radius)) if upper is None else _spread(upper, point.size)
+    return _BALLS[norm](point, radius, lo, up)
+
+
+def _spread(bound: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
+    values = np.asarray(bound, dtype=np.float64).reshape(-1)
+    if values.size not in (1, n):
+        msg = f"a domain bound has {values.size} values for {n} inputs"
+        raise RegionError(msg)
+    return np.broadcast_to(values, (n,))
+
+
+__all__ = ["Box", "L1Ball", "LinfBall", "Region", "ball"]

@@ -1,0 +1,189 @@
+"""The protocol of input regions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from formulations import Program
+from mipnet.errors import RegionError
+from mipnet.network.interval import Interval
+
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int32]
+
+
+class Region(ABC):
+    """A bounded set of flat input vectors.
+
+    Two readings keep both sides honest: everything used for a proof (``lower``, ``upper``,
+    :meth:`minimise`, :meth:`encode`) covers the set, rounded outward; everything used for a
+    witness (:meth:`project`, :meth:`contains`) stays inside it, without tolerance.
+
+    Attributes
+    ----------
+    lower, upper : array, shape (n,)
+        Bounding box of the region, rounded outward.
+    """
+
+    lower: Array
+    upper: Array
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs."""
+        return int(self.lower.size)
+
+    def box(self) -> Interval:
+        """Bounding box as an interval of batch one, shape (1, n)."""
+        return Interval(self.lower[None], self.upper[None])
+
+    @abstractmethod
+    def minimise(
+        self, coefficients: Array, lower: Array | None = None, upper: Array | None = None
+    ) -> Array:
+        """Sound lower bounds of linear forms over the region.
+
+        Parameters
+        ----------
+        coefficients : array, shape (batch, targets, n)
+        lower, upper : array, shape (batch, n), optional
+            Boxes to intersect the region with, one for each item of the batch; its own box when
+            absent.
+
+        Returns
+        -------
+        array, shape (batch, targets)
+        """
+
+    @abstractmethod
+    def ascent(self, gradient: Array) -> Array:
+        """Displacements of unit size that increase a function of that gradient.
+
+        Parameters
+        ----------
+        gradient : array, shape (batch, n)
+
+        Returns
+        -------
+        array, shape (batch, n)
+            Scaled so that one whole step crosses the region.
+        """
+
+    @abstractmethod
+    def project(self, points: Array) -> Array:
+        """Nearby points inside the region, shape (batch, n)."""
+
+    @abstractmethod
+    def contains(self, point: Array) -> bool:
+        """Whether a point lies in the region, decided exactly, with no tolerance."""
+
+    @abstractmethod
+    def encode(self, program: Program) -> Index:
+        """Append columns and rows of the region to ``program``; return the input columns."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Plain data for reports: kind, radius, ..."""
+
+    def sample(self, rng: np.random.Generator, count: int) -> Array:
+        """Random points of the region, shape (count, n); not uniform in general."""
+        points = rng.uniform(self.lower, self.upper, size=(count, self.n_inputs))
+        return self.project(points)
+
+
+def finite_box(lower: npt.ArrayLike, upper: npt.ArrayLike) -> tuple[Array, Array]:
+    """Return checked flat float64 bounds.
+
+    Raises
+    ------
+    RegionError
+        When a bound is missing, NaN or infinite, or the box is empty; names the input.
+    """
+    lo = np.atleast_1d(np.array(lower, dtype=np.float64)).reshape(-1)
+    up = np.atleast_1d(np.array(upper, dtype=np.float64)).reshape(-1)
+    if lo.shape != up.shape or lo.size == 0:
+        msg = f"lower and upper bounds must have one value for each input; got {lo.size}, {up.size}"
+        raise RegionError(msg)
+    unbounded = np.flatnonzero(~(np.isfinite(lo) & np.isfinite(up)))
+    if unbounded.size:
+        msg = (
+            f"{unbounded.size} input(s) have no finite bounds, first input {unbounded[0]} "
+            f"[{lo[unbounded[0]]}, {up[unbounded[0]]}]; give finite lower and upper bounds"
+        )
+        raise RegionError(msg)
+    empty = np.flatnonzero(lo > up)
+    if empty.size:
+        msg = (
+            f"the box is empty: lower > upper at {empty.size} input(s), first input {empty[0]} "
+            f"[{lo[empty[0]]}, {up[empty[0]]}]"
+        )
+        raise RegionError(msg)
+    lo.flags.writeable = up.flags.writeable = False
+    return lo, up
+
+
+def centre_in_box(centre: npt.ArrayLike, lower: Array, upper: Array) -> Array:
+    """Return the checked centre of a ball inside its domain.
+
+    Raises
+    ------
+    RegionError
+        When the centre is of the wrong size, not finite, or outside the domain.
+    """
+    point = np.array(centre, dtype=np.float64).reshape(-1)
+    if point.shape != lower.shape:
+        msg = f"the centre has {point.size} values, the domain {lower.size} inputs"
+        raise RegionError(msg)
+    outside = np.flatnonzero(~((lower <= point) & (point <= upper)))
+    if outside.size:
+        i = outside[0]
+        msg = f"the centre lies outside the domain at input {i}: {point[i]} not in "
+        msg += f"[{lower[i]}, {upper[i]}]"
+        raise RegionError(msg)
+    point.flags.writeable = False
+    return point
+
+
+def checked_radius(radius: float) -> float:
+    """Return the radius as a float.
+
+    Raises
+    ------
+    RegionError
+        When it is negative, NaN or infinite.
+    """
+    value = float(radius)
+    if not (np.isfinite(value) and value >= 0.0):
+        msg = f"radius must be a finite number >= 0, not {radius}"
+        raise RegionError(msg)
+    return value
+
+
+def ball_box(centre: Array, radius: float, lower: Array, upper: Array) -> tuple[Interval, Interval]:
+    """Boxes ``centre ± radius`` within a domain: one just outside, one just inside.
+
+    ``centre ± radius`` is in general no floating-point number; the sign of the rounding error,
+    computed exactly (Knuth's two-sum), says which neighbour lies inside.
+
+    Returns
+    -------
+    outer, inner : Interval, shape (n,)
+    """
+
+    def ends(offset: float) -> tuple[Array, Array]:
+        total = centre + offset
+        part = total - centre
+        error = (centre - (total - part)) + (offset - part)
+        above = np.where(error > 0.0, np.nextafter(total, np.inf), total)
+        below = np.where(error < 0.0, np.nextafter(total, -np.inf), total)
+        return below, above
+
+    low_below, low_above = ends(-radius)
+    up_below, up_above = ends(radius)
+    outer = Interval(np.maximum(low_below, lower), np.minimum(up_above, upper))
+    inner = Interval(np.maximum(low_above, lower), np.minimum(up_below, upper))
+    return outer, inner

@@ -1,0 +1,24 @@
+"""HiGHS behind a typed, fail-closed interface."""
+
+from mipnet.solver.coefficients import Prepared, prepare
+from mipnet.solver.highs import Limits, Solution, solve
+from mipnet.solver.profile import EXPLORE, IMPROVE, PROVE, Profile, choose_profile
+from mipnet.solver.status import Status
+from mipnet.solver.version import KNOWN_BAD, highs_version, refuse_known_bad
+
+__all__ = [
+    "EXPLORE",
+    "IMPROVE",
+    "KNOWN_BAD",
+    "PROVE",
+    "Limits",
+    "Prepared",
+    "Profile",
+    "Solution",
+    "Status",
+    "choose_profile",
+    "highs_version",
+    "prepare",
+    "refuse_known_bad",
+    "solve",
+]

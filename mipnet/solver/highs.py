@@ -1,0 +1,370 @@
+"""HiGHS through whole arrays: one call in, one checked answer out."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from formulations import ProgramArrays
+from mipnet.errors import SolverError
+from mipnet.solver.coefficients import prepare
+from mipnet.solver.profile import Profile, choose_profile
+from mipnet.solver.status import FROM_HIGHS, Status
+from mipnet.solver.version import highs_version
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Answer of one solve.
+
+    Attributes
+    ----------
+    status : Status
+    objective : float or None
+        Objective of the best solution found, recomputed from ``values``.
+    bound : float
+        Proven lower bound of the minimum; -inf when there is none.
+    values : array or None
+        Column values of the best solution found.
+    nodes : int
+        Branch-and-bound nodes.
+    seconds : float
+    version : str
+        HiGHS version.
+    profile : str
+    message : str
+        The solver's own words for the status.
+    relaxed : float
+        Largest widening of a row by moved tiny coefficients (0: none).
+    """
+
+    status: Status
+    objective: float | None
+    bound: float
+    values: Array | None
+    nodes: int
+    seconds: float = field(compare=False)
+    version: str
+    profile: str
+    message: str
+    relaxed: float = 0.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop, and what is known beforehand.
+
+    Attributes
+    ----------
+    time : float or None
+        Seconds.
+    nodes : int or None
+        Branch-and-bound nodes.
+    cutoff : float or None
+        Only solutions better than this count; none better gives ``Status.CUTOFF``.
+    target : float or None
+        Stop with ``TARGET_REACHED`` at a solution at least this good.
+    stop_bound : float or None
+        Stop with ``BOUND_REACHED`` once the proven bound exceeds this.
+    """
+
+    time: float | None = None
+    nodes: int | None = None
+    cutoff: float | None = None
+    target: float | None = None
+    stop_bound: float | None = None
+
+
+class _Pool:
+    """The number of threads of HiGHS's process-wide scheduler.
+
+    A run with another number than the last one fails with status "Not Set" unless the scheduler
+    is reset first, and resetting it under a running solve is not allowed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Condition()
+        self._running = 0
+        self._threads: int | None = None
+
+    def enter(self, threads: int) -> None:
+        import highspy
+
+        with self._lock:
+            while self._running and self._threads != threads:
+                self._lock.wait()
+            if self._threads not in {None, threads}:
+                highspy.Highs.resetGlobalScheduler(True)
+            self._threads = threads
+            self._running += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._running -= 1
+            self._lock.notify_all()
+
+
+_POOL = _Pool()
+
+
+def solve(
+    arrays: ProgramArrays,
+    *,
+    limits: Limits | None = None,
+    profile: Profile | None = None,
+    start: Array | None = None,
+    threads: int = 1,
+    seed: int = 0,
+    log: Callable[[str], None] | None = None,
+) -> Solution:
+    """Minimise a program with HiGHS.
+
+    Parameters
+    ----------
+    arrays : ProgramArrays
+    limits : Limits, optional
+    profile : Profile, optional
+        Chosen from what is known when absent.
+    start : array, shape (n_columns,), optional
+        Full start vector.
+    threads : int
+        Threads of one solve.
+    seed : int
+        HiGHS random seed.
+    log : callable, optional
+        Receives the solver's log lines.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    SolverError
+        When HiGHS refuses an option or the model, or the release is known to be wrong.
+    CoefficientError
+        When a coefficient cannot be handed over faithfully.
+    """
+    version = highs_version()
+    limit = limits or Limits()
+    prepared = prepare(arrays)
+    chosen = profile or choose_profile(start=start is not None, cutoff=limit.cutoff is not None)
+    begin = time.perf_counter()
+    highs = _load(prepared.arrays)
+    _set_options(highs, _options(chosen, limit, threads, seed, log is not None))
+    if start is not None:
+        _set_start(highs, start)
+    stop, reached = threading.Event(), threading.Event()
+    _watch(highs, limit.stop_bound, stop, reached, log)
+    _POOL.enter(threads)
+    try:
+        outcome = _run(highs, stop)
+    finally:
+        _POOL.leave()
+    run = _Run(
+        outcome,
+        reached.is_set(),
+        time.perf_counter() - begin,
+        version,
+        chosen.name,
+        prepared.widening,
+    )
+    return _read(highs, arrays, limit, run)
+
+
+def _load(arrays: ProgramArrays) -> Any:
+    import highspy
+
+    highs = highspy.Highs()
+    _check(highs.setOptionValue("output_flag", False), "option output_flag")
+    # Before passModel: entries below the default would be dropped on the way in.
+    _check(highs.setOptionValue("small_matrix_value", 1e-12), "option small_matrix_value")
+    if arrays.n_columns == 0:
+        return highs
+    matrix = arrays.matrix
+    status = highs.passModel(
+        arrays.n_columns,
+        arrays.n_rows,
+        arrays.n_nonzeros,
+        0,
+        int(highspy.MatrixFormat.kRowwise),
+        0,
+        int(highspy.ObjSense.kMinimize),
+        arrays.offset,
+        arrays.cost,
+        arrays.lower,
+        arrays.upper,
+        arrays.row_lower,
+        arrays.row_upper,
+        matrix.indptr[:-1].astype(np.int32) if arrays.n_rows else np.zeros(1, np.int32),
+        matrix.indices.astype(np.int32) if arrays.n_nonzeros else np.zeros(1, np.int32),
+        matrix.data if arrays.n_nonzeros else np.zeros(1),
+        np.zeros(1, np.int32),
+        np.zeros(1, np.int32),
+        np.zeros(1),
+        arrays.integer.astype(np.int32),
+    )
+    _check(status, "passModel")
+    if highs.getNumNz() != arrays.n_nonzeros:
+        msg = f"HiGHS kept {highs.getNumNz()} of {arrays.n_nonzeros} matrix entries"
+        raise SolverError(msg)
+    return highs
+
+
+def _options(
+    profile: Profile, limit: Limits, threads: int, seed: int, logging: bool
+) -> dict[str, object]:
+    options: dict[str, object] = {
+        "output_flag": logging,
+        "log_to_console": False,
+        "threads": threads,
+        "random_seed": seed,
+        **({"parallel": "on"} if threads > 1 else {}),
+        **profile.options,
+    }
+    if limit.time is not None:
+        options["time_limit"] = max(float(limit.time), 0.0)
+    if limit.nodes is not None:
+        options["mip_max_nodes"] = int(limit.nodes)
+    if limit.cutoff is not None:
+        options["objective_bound"] = float(limit.cutoff)
+    if limit.target is not None:
+        options["objective_target"] = float(limit.target)
+    return options
+
+
+def _set_options(highs: Any, options: dict[str, object]) -> None:
+    for name, value in options.items():
+        _check(highs.setOptionValue(name, value), f"option {name} = {value!r}")
+
+
+def _set_start(highs: Any, start: Array) -> None:
+    import highspy
+
+    solution = highspy.HighsSolution()
+    solution.col_value = np.asarray(start, dtype=np.float64)
+    _check(highs.setSolution(solution), "start vector")
+
+
+def _check(status: Any, what: str) -> None:
+    import highspy
+
+    if status == highspy.HighsStatus.kError:
+        msg = f"HiGHS refused the {what}"
+        raise SolverError(msg)
+
+
+def _watch(
+    highs: Any,
+    stop_bound: float | None,
+    stop: threading.Event,
+    reached: threading.Event,
+    log: Callable[[str], None] | None,
+) -> None:
+    def on_interrupt(event: Any) -> None:
+        if stop.is_set():
+            event.interrupt()
+        elif stop_bound is not None and event.data_out.mip_dual_bound > stop_bound:
+            reached.set()
+            event.interrupt()
+
+    def on_simplex(event: Any) -> None:
+        if stop.is_set():
+            event.interrupt()
+
+    highs.cbMipInterrupt += on_interrupt
+    highs.cbSimplexInterrupt += on_simplex
+    if log is not None:
+        highs.cbLogging += lambda event: log(str(event.message))
+
+
+def _run(highs: Any, stop: threading.Event) -> Any:
+    """Run on a worker thread, so that Ctrl-C reaches the caller and stops the solver."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        future: Future[Any] = pool.submit(highs.run)
+        try:
+            while True:
+                try:
+                    return future.result(timeout=0.2)
+                except FutureTimeoutError:
+                    if future.done():
+                        raise
+        except KeyboardInterrupt:
+            stop.set()
+            future.result()
+            raise
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is known of a finished run beside the solver object."""
+
+    outcome: Any
+    bound_reached: bool
+    seconds: float
+    version: str
+    profile: str
+    relaxed: float
+
+
+def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Solution:
+    import highspy
+
+    model_status = highs.getModelStatus()
+    status = FROM_HIGHS.get(model_status.name, Status.ERROR)
+    if run.outcome == highspy.HighsStatus.kError:
+        status = Status.ERROR
+    elif status is Status.INFEASIBLE and limit.cutoff is not None:
+        status = Status.CUTOFF
+    elif status is Status.INTERRUPTED and run.bound_reached:
+        status = Status.BOUND_REACHED
+    info = highs.getInfo()
+    solution = highs.getSolution()
+    values: Array | None = None
+    objective: float | None = None
+    if status is not Status.ERROR and solution.value_valid:
+        found = np.array(solution.col_value, dtype=np.float64)
+        if found.size == arrays.n_columns and math.isfinite(info.objective_function_value):
+            values, objective = found, arrays.objective(found)
+    return Solution(
+        status=status,
+        objective=objective,
+        bound=_bound(status, info, limit, objective, mixed=bool(arrays.integer.any())),
+        values=values,
+        nodes=max(int(info.mip_node_count), 0),
+        seconds=run.seconds,
+        version=run.version,
+        profile=run.profile,
+        message=str(highs.modelStatusToString(model_status)),
+        relaxed=run.relaxed,
+    )
+
+
+def _bound(
+    status: Status, info: Any, limit: Limits, objective: float | None, *, mixed: bool
+) -> float:
+    """Proven lower bound of the minimum."""
+    if status is Status.CUTOFF and limit.cutoff is not None:
+        return float(limit.cutoff)
+    if status is Status.INFEASIBLE:
+        return math.inf
+    if status in {Status.ERROR, Status.UNBOUNDED, Status.INFEASIBLE_OR_UNBOUNDED}:
+        return -math.inf
+    if mixed:
+        bound = float(info.mip_dual_bound)
+        # With a cutoff, nodes above it are discarded, so nothing beyond it is proven.
+        return bound if limit.cutoff is None else min(bound, float(limit.cutoff))
+    if status is Status.OPTIMAL and objective is not None:
+        return objective
+    return -math.inf
