@@ -1,1 +1,96 @@
-"""mipnet."""
+"""mipnet: prune trained networks, compile them into small exact MIPs, get answers to trust.
+
+>>> import mipnet
+>>> net = mipnet.load(([[[1.0, -1.0]], [[2.0]]], [[0.0], [1.0]]))
+>>> best = mipnet.maximize(net, [1.0], (-1.0, 1.0))
+>>> best.status, round(best.value, 6)
+('optimal', 5.0)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+#: Public name to the module that defines it; loaded on first use, so that ``import mipnet``
+#: stays light and imports neither torch nor Pyomo nor a solver.
+_PUBLIC = {
+    "Network": "mipnet.network",
+    "load": "mipnet.network.readers",
+    "Box": "mipnet.region",
+    "L1Ball": "mipnet.region",
+    "LinfBall": "mipnet.region",
+    "ball": "mipnet.region",
+    "compute_bounds": "mipnet.bounds",
+    "Mask": "mipnet.pruning",
+    "apply": "mipnet.pruning",
+    "compact": "mipnet.pruning",
+    "prune": "mipnet.pruning",
+    "pruners": "mipnet.pruning",
+    "finetune": "mipnet.pruning",
+    "NetworkBlock": "mipnet.embedding",
+    "solve": "mipnet.embedding",
+    "Verdict": "mipnet.search",
+    "find_adversarial": "mipnet.search",
+    "maximize": "mipnet.search",
+    "minimize": "mipnet.search",
+}
+
+if TYPE_CHECKING:
+    from mipnet.bounds import compute_bounds as compute_bounds
+    from mipnet.embedding import NetworkBlock as NetworkBlock
+    from mipnet.embedding import solve as solve
+    from mipnet.network import Network as Network
+    from mipnet.network.readers import load as load
+    from mipnet.pruning import Mask as Mask
+    from mipnet.pruning import apply as apply
+    from mipnet.pruning import compact as compact
+    from mipnet.pruning import finetune as finetune
+    from mipnet.pruning import prune as prune
+    from mipnet.pruning import pruners as pruners
+    from mipnet.region import Box as Box
+    from mipnet.region import L1Ball as L1Ball
+    from mipnet.region import LinfBall as LinfBall
+    from mipnet.region import ball as ball
+    from mipnet.search import Verdict as Verdict
+    from mipnet.search import find_adversarial as find_adversarial
+    from mipnet.search import maximize as maximize
+    from mipnet.search import minimize as minimize
+
+__all__ = [
+    "Box",
+    "L1Ball",
+    "LinfBall",
+    "Mask",
+    "Network",
+    "NetworkBlock",
+    "Verdict",
+    "__version__",
+    "apply",
+    "ball",
+    "compact",
+    "compute_bounds",
+    "find_adversarial",
+    "finetune",
+    "load",
+    "maximize",
+    "minimize",
+    "prune",
+    "pruners",
+    "solve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        msg = f"module 'mipnet' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

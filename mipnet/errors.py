@@ -66,3 +66,7 @@ class MaskError(MipnetError, ValueError):
 
 class EmbeddingError(MipnetError, ValueError):
     """A network cannot be embedded in the given optimisation model."""
+
+
+class QueryError(MipnetError, ValueError):
+    """A question does not fit the network: label, target, objective or option."""

@@ -27,10 +27,13 @@ class Region(ABC):
     ----------
     lower, upper : array, shape (n,)
         Bounding box of the region, rounded outward.
+    centre : array, shape (n,)
+        A point of the region.
     """
 
     lower: Array
     upper: Array
+    centre: Array
 
     @property
     def n_inputs(self) -> int:

@@ -36,6 +36,7 @@ class Box(Region):
     def __init__(self, lower: npt.ArrayLike, upper: npt.ArrayLike) -> None:
         self.lower, self.upper = finite_box(lower, upper)
         self.inner_lower, self.inner_upper = self.lower, self.upper
+        self.centre = self.project(0.5 * self.lower + 0.5 * self.upper)
 
     def minimise(
         self, coefficients: Array, lower: Array | None = None, upper: Array | None = None

@@ -95,38 +95,43 @@ class L1Ball(Region):
 
     def project(self, points: Array) -> Array:
         """Euclidean projection onto box and ball by bisection on the soft threshold."""
-        difference = points - self.centre
-        room_up, room_down = self.upper - self.centre, self.lower - self.centre
-        low = np.zeros((points.shape[0], 1))
-        high = np.abs(difference).max(axis=-1, keepdims=True, initial=0.0)
-
-        def shrink(threshold: Array) -> Array:
-            soft = np.sign(difference) * np.maximum(np.abs(difference) - threshold, 0.0)
-            return np.asarray(np.clip(soft, room_down, room_up))
-
-        fits = np.abs(shrink(low)).sum(axis=-1, keepdims=True) <= self.radius
-        for _ in range(60):
-            middle = 0.5 * (low + high)
-            above = np.abs(shrink(middle)).sum(axis=-1, keepdims=True) > self.radius
-            low, high = np.where(above, middle, low), np.where(above, high, middle)
-        moved = shrink(np.where(fits, 0.0, high))
-        norm = np.abs(moved).sum(axis=-1, keepdims=True)
-        target = self.radius * _INSIDE
-        moved *= np.where(norm > target, target / np.maximum(norm, TINY), 1.0)
+        moved = np.clip(points, self.inner_lower, self.inner_upper) - self.centre
+        far = np.abs(moved).sum(axis=-1) > self.radius * _INSIDE
+        if far.any():
+            moved[far] = self._shrink(points[far] - self.centre)
         inside = np.clip(self.centre + moved, self.inner_lower, self.inner_upper)
         return self._pull_in(inside)
 
+    def _shrink(self, difference: Array) -> Array:
+        """Deviations of the projections of points outside the ball, shape (batch, n)."""
+        room_up, room_down = self.inner_upper - self.centre, self.inner_lower - self.centre
+        low = np.zeros((difference.shape[0], 1))
+        high = np.abs(difference).max(axis=-1, keepdims=True, initial=0.0)
+
+        def soften(threshold: Array) -> Array:
+            soft = np.sign(difference) * np.maximum(np.abs(difference) - threshold, 0.0)
+            return np.asarray(np.clip(soft, room_down, room_up))
+
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            above = np.abs(soften(middle)).sum(axis=-1, keepdims=True) > self.radius
+            low, high = np.where(above, middle, low), np.where(above, high, middle)
+        moved = soften(high)
+        norm = np.abs(moved).sum(axis=-1, keepdims=True)
+        target = self.radius * _INSIDE
+        return moved * np.where(norm > target, target / np.maximum(norm, TINY), 1.0)
+
     def _pull_in(self, points: Array) -> Array:
         """Move points that rounding left outside towards the centre until none is outside."""
-        pull = 2.0**-30
-        for _ in range(60):
-            out = np.array([not self.contains(p) for p in points], dtype=bool)
-            if not out.any():
-                return points
-            points = points.copy()
-            points[out] += pull * (self.centre - points[out])
-            pull = min(1.0, 4.0 * pull)
-        points[out] = self.centre
+        distance = np.abs(points - self.centre).sum(axis=-1)
+        doubtful = np.flatnonzero(distance > self.radius * (1.0 - 2.0**-42))
+        for i in doubtful:
+            pull = 2.0**-30
+            while not self.contains(points[i]) and pull < 1.0:
+                points[i] += pull * (self.centre - points[i])
+                pull *= 4.0
+            if not self.contains(points[i]):
+                points[i] = self.centre
         return points
 
     def contains(self, point: Array) -> bool:

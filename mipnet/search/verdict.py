@@ -1,0 +1,170 @@
+"""The answer to a robustness question, with everything it rests on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from mipnet.clocks import Clocks
+from mipnet.errors import QueryError
+from mipnet.network.layers.base import Array
+
+VerdictStatus = Literal["robust", "witness", "unresolved"]
+Outcome = Literal["excluded", "witness", "open"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """What is known about one target class.
+
+    Attributes
+    ----------
+    target : int
+    outcome : {"excluded", "witness", "open"}
+        Proven impossible, reached by the witness, or undecided.
+    method : {"attack", "bounds", "mip", "none"}
+        What decided it.
+    bound : float
+        Proven upper bound of ``y[target] - y[label]`` over the region.
+    nodes : int
+        Branch-and-bound nodes.
+    detail : str
+        Solver status or reason.
+    """
+
+    target: int
+    outcome: Outcome
+    method: str
+    bound: float
+    nodes: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``robust``, ``witness`` or ``unresolved``.
+
+    Attributes
+    ----------
+    status : {"robust", "witness", "unresolved"}
+        ``robust``: every target class is proven to stay strictly below the label everywhere in
+        the region. ``witness``: ``point`` lies in the region and is given another class.
+        ``unresolved``: neither; see ``reason``.
+    label : int
+        The class in question.
+    targets : tuple of TargetResult
+        One entry for each class examined.
+    region : dict
+        Kind, radius and size of the region.
+    point : array, shape (n_inputs,), or None
+        The witness, inside the region without tolerance.
+    predicted : int or None
+        Class of the witness in float64.
+    margin, margin_own : float or None
+        ``y[predicted] - y[label]`` at the witness in float64, and in the dtype of the model.
+    reason : str
+        Why the question is unresolved; empty otherwise.
+    n_unstable, n_binaries : int
+        Unstable neurons of the bounds; binaries of the program (0 when none was built).
+    clocks : Clocks
+    tolerances : dict
+        What "proven" rests on: solver feasibility tolerance, margin asked of the solver.
+    solver : str
+        Solver and version; empty when none was needed.
+    fingerprint : str
+        Of the network.
+    seed : int
+    """
+
+    status: VerdictStatus
+    label: int
+    targets: tuple[TargetResult, ...]
+    region: dict[str, Any]
+    point: Array | None = field(default=None, compare=False)
+    predicted: int | None = None
+    margin: float | None = None
+    margin_own: float | None = None
+    reason: str = ""
+    n_unstable: int = 0
+    n_binaries: int = 0
+    clocks: Clocks = field(default_factory=Clocks, compare=False)
+    tolerances: dict[str, float] = field(default_factory=dict)
+    solver: str = ""
+    fingerprint: str = ""
+    seed: int = 0
+
+    @property
+    def bound(self) -> float:
+        """Proven upper bound of the largest margin of any examined target."""
+        return max((t.bound for t in self.targets), default=-np.inf)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, fit for JSON."""
+        plain = asdict(self)
+        plain["point"] = None if self.point is None else [float(v) for v in self.point]
+        plain["format"] = FORMAT
+        return plain
+
+    def to_json(self) -> str:
+        """JSON text; infinite bounds become strings."""
+        return json.dumps(_strict(self.to_dict()), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Verdict:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        QueryError
+            When the text is no verdict of this format.
+        """
+        try:
+            plain = _loose(json.loads(text))
+            if plain.pop("format") != FORMAT:
+                msg = f"not a verdict of format {FORMAT}"
+                raise QueryError(msg)
+            targets = tuple(TargetResult(**t) for t in plain.pop("targets"))
+            point = plain.pop("point")
+            clocks = Clocks(**plain.pop("clocks"))
+            array = None if point is None else np.array(point, dtype=np.float64)
+            return cls(targets=targets, point=array, clocks=clocks, **plain)
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            msg = f"not a verdict: {error}"
+            raise QueryError(msg) from error
+
+    def __str__(self) -> str:
+        lines = [f"{self.status} (label {self.label}, {self.region})"]
+        if self.reason:
+            lines.append(f"  reason: {self.reason}")
+        if self.point is not None:
+            lines.append(f"  witness: class {self.predicted}, margin {self.margin:.6g}")
+        lines += [
+            f"  target {t.target}: {t.outcome} by {t.method}, margin <= {t.bound:.6g} {t.detail}"
+            for t in self.targets
+        ]
+        return "\n".join(lines)
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _strict(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"float": str(value)}
+    return value
+
+
+def _loose(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"float"}:
+            return float(value["float"])
+        return {key: _loose(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_loose(v) for v in value]
+    return value
