@@ -161,7 +161,7 @@ def solve(
     prepared = prepare(arrays)
     chosen = profile or choose_profile(start=start is not None, cutoff=limit.cutoff is not None)
     begin = time.perf_counter()
-    highs = _load(prepared.arrays)
+    highs = load_model(prepared.arrays)
     _set_options(highs, _options(chosen, limit, threads, seed, log is not None))
     if start is not None:
         _set_start(highs, start)
@@ -183,7 +183,14 @@ def solve(
     return _read(highs, arrays, limit, run)
 
 
-def _load(arrays: ProgramArrays) -> Any:
+def load_model(arrays: ProgramArrays) -> Any:
+    """Return a silent HiGHS object that holds the program, handed over in one call.
+
+    Raises
+    ------
+    SolverError
+        When HiGHS refuses the model or keeps fewer entries than it was given.
+    """
     import highspy
 
     highs = highspy.Highs()
