@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.bounds.data import Bounds, unstable
+from mipnet.bounds.data import Bounds
 from mipnet.bounds.interval import input_interval
 from mipnet.network import INPUT, Interval, LinearForm, Network
-from mipnet.network.layers.base import Array
+from mipnet.network.layers.base import Array, Relaxation
 from mipnet.region import Region
 from mipnet.rounding import down
 
@@ -23,38 +24,67 @@ from mipnet.rounding import down
 _CHUNK = 2**25
 
 
+@dataclass
+class Relaxations:
+    """Relaxations of the layers of a network over a batch of boxes, made as they are needed.
+
+    Attributes
+    ----------
+    network : Network
+    intervals : mapping of node name to Interval
+        Bounds of the nodes reached so far.
+    """
+
+    network: Network
+    intervals: Mapping[str, Interval]
+    _made: dict[str, Relaxation] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Relaxation:
+        if name not in self._made:
+            node = self.network.by_name[name]
+            self._made[name] = node.layer.relax(*(self.intervals[i] for i in node.inputs))
+        return self._made[name]
+
+
 def backward_form(
-    network: Network,
-    intervals: Mapping[str, Interval],
+    relaxations: Relaxations,
     name: str,
     form: LinearForm,
+    *,
+    owners: npt.NDArray[np.intp] | None = None,
     slopes: Mapping[str, Array] | None = None,
 ) -> LinearForm:
     """Lower linear forms over the input from lower forms over the node ``name``.
 
     Parameters
     ----------
-    network : Network
-    intervals : mapping of node name to Interval
-        Bounds of every node before ``name``, batch of one or of the forms' batch.
+    relaxations : Relaxations
+        Over the bounds of every node before ``name``.
     name : str
         Node the given forms are over.
     form : LinearForm
+    owners : array of int, shape (batch of the form,), optional
+        Box each item of the form's batch belongs to; item by item when absent.
     slopes : mapping of node name to array, optional
         Lower slopes of nonlinear nodes (see :meth:`Layer.backward`).
     """
-    pending = {name: form}
+    network, pending = relaxations.network, {name: form}
     for node in reversed(network.nodes):
         current = pending.pop(node.name, None)
         if current is None:
             continue
-        boxes = tuple(intervals[i] for i in node.inputs)
+        made = relaxations[node.name]
+        if owners is not None:
+            made = tuple(array[owners] for array in made)
         chosen = None if slopes is None else slopes.get(node.name)
-        for source, part in zip(
-            node.inputs, node.layer.backward(current, *boxes, slopes=chosen), strict=True
-        ):
+        parts = node.layer.backward(current, made, chosen)
+        for source, part in zip(node.inputs, parts, strict=True):
             known = pending.get(source)
-            pending[source] = part if known is None else known.merge(part, intervals[source])
+            if known is None:
+                pending[source] = part
+                continue
+            size = relaxations.intervals[source].magnitude
+            pending[source] = known.merge(part, size if owners is None else size[owners])
     return pending[INPUT]
 
 
@@ -68,33 +98,84 @@ def concretise(
 
 
 def refine(
-    network: Network,
-    region: Region,
-    intervals: Mapping[str, Interval],
-    name: str,
-    neurons: npt.NDArray[np.intp],
+    relaxations: Relaxations, region: Region, name: str, chosen: npt.NDArray[np.bool_]
 ) -> Interval:
-    """Bounds of the node ``name`` with CROWN applied to the given flat neurons.
+    """Bounds of the node ``name`` with CROWN applied to the chosen neurons.
 
-    Returns the known bounds intersected with the new ones; other neurons keep theirs.
+    Every chosen neuron of every box is a row of its own, so that a batch of boxes with few
+    unstable neurons each costs no more than those neurons.
+
+    Parameters
+    ----------
+    relaxations : Relaxations
+        Over a batch of boxes within the region.
+    region : Region
+    name : str
+    chosen : array of bool, shape (batch, *shape)
+
+    Returns
+    -------
+    Interval
+        The known bounds of the node, tightened at the chosen neurons.
     """
-    known = intervals[name]
-    shape = known.lower.shape[1:]
+    network, known = relaxations.network, relaxations.intervals[name]
+    batch, shape = known.lower.shape[0], known.lower.shape[1:]
     size = int(np.prod(shape))
-    lower, upper = known.lower.reshape(1, size).copy(), known.upper.reshape(1, size).copy()
-    widest = max(size, *(int(np.prod(network.shapes[n])) for n in network.shapes))
+    lower, upper = known.lower.reshape(batch, size).copy(), known.upper.reshape(batch, size).copy()
+    box = relaxations.intervals[INPUT].reshape((region.n_inputs,))
+    owners, neurons = np.nonzero(chosen.reshape(batch, size))
+    widest = max(int(np.prod(shape)) for shape in network.shapes.values())
     step = max(1, _CHUNK // (2 * widest))
-    for first in range(0, neurons.size, step):
-        part = neurons[first : first + step]
-        rows = np.zeros((1, 2 * part.size, size))
-        rows[0, np.arange(part.size), part] = 1.0
-        rows[0, part.size + np.arange(part.size), part] = -1.0
-        zero = np.zeros((1, 2 * part.size))
-        form = LinearForm(rows.reshape(1, -1, *shape), zero, zero)
-        value = concretise(backward_form(network, intervals, name, form), region)
-        lower[:, part] = np.maximum(lower[:, part], value[:, : part.size])
-        upper[:, part] = np.minimum(upper[:, part], -value[:, part.size :])
+    for first in range(0, owners.size, step):
+        owner, neuron = owners[first : first + step], neurons[first : first + step]
+        count = np.arange(neuron.size)
+        # With one box all rows are targets of one item; else every row is an item of its own.
+        rows = np.zeros((neuron.size, 2, size))
+        rows[count, 0, neuron], rows[count, 1, neuron] = 1.0, -1.0
+        if batch == 1:
+            rows = rows.reshape(1, -1, size)
+        zero = np.zeros(rows.shape[:2])
+        form = LinearForm(rows.reshape(*rows.shape[:2], *shape), zero, zero)
+        whose = None if batch == 1 else owner
+        final = backward_form(relaxations, name, form, owners=whose)
+        ends = (box.lower, box.upper) if whose is None else (box.lower[whose], box.upper[whose])
+        value = concretise(final, region, *ends).reshape(-1, 2)
+        lower[owner, neuron] = np.maximum(lower[owner, neuron], value[:, 0])
+        upper[owner, neuron] = np.minimum(upper[owner, neuron], -value[:, 1])
     return Interval(lower, upper).reshape(shape)
+
+
+def crown_intervals(
+    network: Network, region: Region, box: Interval, known: Mapping[str, Interval] | None = None
+) -> tuple[dict[str, Interval], dict[str, str]]:
+    """CROWN bounds over a batch of boxes within a region, and the method of each node.
+
+    Parameters
+    ----------
+    network : Network
+    region : Region
+    box : Interval, shape (batch, *input_shape)
+        Boxes to intersect the region with.
+    known : mapping of node name to Interval, optional
+        Bounds that hold already (of a larger box, say), batch of one or of the boxes.
+    """
+    intervals, methods = {INPUT: box}, {INPUT: "region"}
+    relaxations = Relaxations(network, intervals)
+    decisive = {i for n in network.nodes if n.layer.nonlinear for i in n.inputs}
+    for node in network.nodes:
+        bounds = node.layer.interval(*(intervals[i] for i in node.inputs))
+        if known is not None and node.name in known:
+            bounds = bounds.intersect(known[node.name])
+        intervals[node.name], methods[node.name] = bounds, "interval"
+        if node.layer.nonlinear or node.name not in decisive | {network.output}:
+            continue
+        chosen = (bounds.lower < 0.0) & (bounds.upper > 0.0)
+        if node.name == network.output:
+            chosen = np.ones_like(chosen)
+        if chosen.any():
+            intervals[node.name] = refine(relaxations, region, node.name, chosen)
+            methods[node.name] = "crown"
+    return intervals, methods
 
 
 def crown_bounds(network: Network, region: Region) -> Bounds:
@@ -111,17 +192,6 @@ def crown_bounds(network: Network, region: Region) -> Bounds:
         Never looser than :func:`interval_bounds`.
     """
     start = time.perf_counter()
-    intervals = {INPUT: input_interval(network, region)}
-    methods = {INPUT: "region"}
-    decisive = {i for n in network.nodes if n.layer.nonlinear for i in n.inputs}
-    for node in network.nodes:
-        box = node.layer.interval(*(intervals[i] for i in node.inputs))
-        intervals[node.name], methods[node.name] = box, "interval"
-        if node.layer.nonlinear or node.name not in decisive | {network.output}:
-            continue
-        size = int(np.prod(box.lower.shape[1:]))
-        neurons = np.arange(size) if node.name == network.output else unstable(box)
-        if neurons.size:
-            intervals[node.name] = refine(network, region, intervals, node.name, neurons)
-            methods[node.name] = "crown"
+    box = input_interval(network, region)
+    intervals, methods = crown_intervals(network, region, box)
     return Bounds(network, intervals, methods, time.perf_counter() - start)

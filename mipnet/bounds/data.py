@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from mipnet.network import INPUT, Interval, Network
 from mipnet.network.layers.base import Array
@@ -127,9 +126,3 @@ class Bounds:
                 seen = float(value[item].reshape(-1)[neuron])
                 return Violation(name, neuron, seen, float(low), float(high))
         return None
-
-
-def unstable(box: Interval) -> npt.NDArray[np.intp]:
-    """Flat indices, over the batch, of neurons with ``lower < 0 < upper``."""
-    open_ = (box.lower < 0.0) & (box.upper > 0.0)
-    return np.flatnonzero(open_.reshape(open_.shape[0], -1).any(axis=0))

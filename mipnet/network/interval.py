@@ -56,14 +56,14 @@ class LinearForm:
     constant: Array
     error: Array
 
-    def merge(self, other: LinearForm, values: Interval) -> LinearForm:
-        """Sum of two forms over the same node, whose values lie in ``values``."""
+    def merge(self, other: LinearForm, size: Array) -> LinearForm:
+        """Sum of two forms over the same node, whose values are at most ``size`` in absolute."""
         coefficients = self.coefficients + other.coefficients
         constant = self.constant + other.constant
         error = (
             self.error
             + other.error
-            + 2.0 * UNIT * (np.abs(constant) + weigh(np.abs(coefficients), values.magnitude))
+            + 2.0 * UNIT * (np.abs(constant) + weigh(np.abs(coefficients), size))
         )
         return LinearForm(coefficients, constant, error)
 
@@ -72,4 +72,7 @@ def weigh(coefficients: Array, values: Array) -> Array:
     """Dot products of coefficients (batch, targets, *shape) and values (batch, *shape)."""
     batch, targets = coefficients.shape[:2]
     flat = coefficients.reshape(batch, targets, -1)
-    return np.asarray((flat @ values.reshape(values.shape[0], -1, 1))[..., 0])
+    vectors = values.reshape(values.shape[0], -1)
+    if values.shape[0] == 1:
+        return np.asarray(flat @ vectors[0])
+    return np.asarray(np.einsum("btn,bn->bt", flat, vectors))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import Program
+from mipnet.network.interval import weigh
 from mipnet.region.base import (
     Array,
     Index,
@@ -103,7 +104,7 @@ def minimise_over_box(coefficients: Array, lower: Array, upper: Array) -> Array:
     """
     positive = np.maximum(coefficients, 0.0)
     negative = coefficients - positive
-    value = (positive @ lower[..., None] + negative @ upper[..., None])[..., 0]
-    size = np.maximum(np.abs(lower), np.abs(upper))[..., None]
-    error = gamma(2 * lower.shape[-1] + 2) * ((positive - negative) @ size)[..., 0]
+    value = weigh(positive, lower) + weigh(negative, upper)
+    size = np.maximum(np.abs(lower), np.abs(upper))
+    error = gamma(2 * lower.shape[-1] + 2) * weigh(positive - negative, size)
     return down(value, error)

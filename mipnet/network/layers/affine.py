@@ -12,7 +12,15 @@ import numpy.typing as npt
 from formulations import AffineForm, Formulation, Program
 from mipnet.errors import NetworkError
 from mipnet.network.interval import Interval, LinearForm, weigh
-from mipnet.network.layers.base import Array, Floats, Layer, Shape, frozen, register_layer
+from mipnet.network.layers.base import (
+    Array,
+    Floats,
+    Layer,
+    Relaxation,
+    Shape,
+    frozen,
+    register_layer,
+)
 from mipnet.rounding import UNIT, down, gamma, up
 
 
@@ -106,18 +114,22 @@ class Affine(Layer):
         error = self.error_factor * (size + spread) + 4.0 * UNIT * np.abs(middle)
         return Interval(down(middle - spread, error), up(middle + spread, error))
 
+    def relax(self, *values: Interval) -> Relaxation:
+        """Largest size ``|W| |x| + |b|`` of every output, which scales its rounding error."""
+        return (values[0].magnitude @ self.absolute.T + np.abs(self.bias),)
+
     def backward(
-        self, form: LinearForm, *values: Interval, slopes: Array | None = None
+        self, form: LinearForm, relaxation: Relaxation, slopes: Array | None = None
     ) -> tuple[LinearForm, ...]:
         """Exact composition; the rounding of ``A W`` is charged to the error term."""
         del slopes
         a = form.coefficients
-        shift = a @ self.bias
-        constant = form.constant + shift
-        size = values[0].magnitude @ self.absolute.T + np.abs(self.bias)
-        error = form.error + gamma(a.shape[-1] + 1) * weigh(np.abs(a), size)
+        constant = form.constant + a @ self.bias
+        error = form.error + gamma(a.shape[-1] + 1) * weigh(np.abs(a), relaxation[0])
         error += 2.0 * UNIT * np.abs(constant)
-        return (LinearForm(np.asarray(a @ self.weight), constant, error),)
+        # One large product instead of one small product for each item of the batch.
+        product = a.reshape(-1, a.shape[-1]) @ self.weight
+        return (LinearForm(product.reshape(*a.shape[:2], -1), constant, error),)
 
     def encode(
         self,

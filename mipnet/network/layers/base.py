@@ -19,6 +19,7 @@ from mipnet.network.interval import Interval, LinearForm
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]
 Shape = tuple[int, ...]
+Relaxation = tuple[Array, ...]
 
 
 class Layer(ABC):
@@ -58,8 +59,16 @@ class Layer(ABC):
         """Outward-rounded bounds of the output from bounds of the inputs."""
 
     @abstractmethod
+    def relax(self, *values: Interval) -> Relaxation:
+        """Linear relaxation of the layer over bounds of its inputs, as arrays batch first.
+
+        What the arrays are is the layer's own affair; :meth:`backward` reads them. They depend
+        on the bounds alone, so one relaxation serves every pass over the same boxes.
+        """
+
+    @abstractmethod
     def backward(
-        self, form: LinearForm, *values: Interval, slopes: Array | None = None
+        self, form: LinearForm, relaxation: Relaxation, slopes: Array | None = None
     ) -> tuple[LinearForm, ...]:
         """Lower linear forms over each input from lower forms over the output.
 
@@ -67,8 +76,8 @@ class Layer(ABC):
         ----------
         form : LinearForm
             Forms over the output of this layer.
-        *values : Interval
-            Bounds of each input.
+        relaxation : tuple of array
+            From :meth:`relax`; a batch of one serves every item of the forms' batch.
         slopes : array, optional
             Slopes of the lower lines of a nonlinear layer; its own choice when absent.
         """

@@ -8,7 +8,7 @@ import numpy as np
 
 from formulations import AffineForm, Formulation, Program
 from mipnet.network.interval import Interval, LinearForm
-from mipnet.network.layers.base import Array, Floats, Layer, Shape, register_layer
+from mipnet.network.layers.base import Array, Floats, Layer, Relaxation, Shape, register_layer
 
 
 @register_layer("Flatten")
@@ -32,12 +32,16 @@ class Flatten(Layer):
         """Exact."""
         return values[0].reshape((int(np.prod(values[0].lower.shape[1:])),))
 
+    def relax(self, *values: Interval) -> Relaxation:
+        """Nothing is lost; the bounds only tell the shape."""
+        return (values[0].lower,)
+
     def backward(
-        self, form: LinearForm, *values: Interval, slopes: Array | None = None
+        self, form: LinearForm, relaxation: Relaxation, slopes: Array | None = None
     ) -> tuple[LinearForm, ...]:
         """Exact."""
         del slopes
-        shape = (*form.coefficients.shape[:2], *values[0].lower.shape[1:])
+        shape = (*form.coefficients.shape[:2], *relaxation[0].shape[1:])
         return (LinearForm(form.coefficients.reshape(shape), form.constant, form.error),)
 
     def encode(

@@ -8,7 +8,7 @@ import numpy as np
 
 from formulations import AffineForm, Formulation, Program, relu_rows
 from mipnet.network.interval import Interval, LinearForm, weigh
-from mipnet.network.layers.base import Array, Floats, Layer, Shape, register_layer
+from mipnet.network.layers.base import Array, Floats, Layer, Relaxation, Shape, register_layer
 from mipnet.rounding import UNIT, gamma, up
 
 
@@ -38,46 +38,55 @@ class ReLU(Layer):
         """Exact: monotone."""
         return Interval(np.maximum(values[0].lower, 0.0), np.maximum(values[0].upper, 0.0))
 
-    def backward(
-        self, form: LinearForm, *values: Interval, slopes: Array | None = None
-    ) -> tuple[LinearForm, ...]:
+    def relax(self, *values: Interval) -> Relaxation:
         """CROWN relaxation (Zhang et al., NeurIPS 2018, section 3.3).
 
         Unstable neurons get the upper line ``s x + t`` with ``s = U/(U-L)`` and ``t`` rounded up
-        until the line lies above both ends, and the lower line ``c x``, ``0 <= c <= 1``.
+        until the line lies above both ends, and a lower line ``c x`` with ``c = 1`` where
+        ``U > -L``, else 0.
+
+        Returns
+        -------
+        rise, intercept, fall, free, size : arrays, shape (batch, *shape)
+            ``s``, ``t`` and ``c``; 1 where ``c`` may be chosen freely in [0, 1]; largest ``|x|``.
+        """
+        lower, upper = values[0].lower, values[0].upper
+        on = lower >= 0.0
+        unstable = ~on & (upper > 0.0)
+        width = np.where(unstable, upper - lower, 1.0)
+        rise = np.where(unstable, np.minimum(upper / width, 1.0), on)
+        # Any slope is sound when the intercept covers both ends of the interval.
+        at_lower = up(-(rise * lower), UNIT * np.abs(lower))
+        at_upper = up(upper - rise * upper, 4.0 * UNIT * np.abs(upper))
+        intercept = np.where(unstable, np.maximum(at_lower, at_upper), 0.0)
+        fall = np.where(unstable, upper > -lower, rise)
+        return rise, intercept, fall, unstable.astype(np.float64), values[0].magnitude
+
+    def backward(
+        self, form: LinearForm, relaxation: Relaxation, slopes: Array | None = None
+    ) -> tuple[LinearForm, ...]:
+        """Upper lines where a coefficient is negative, lower lines where it is positive.
 
         Parameters
         ----------
         form : LinearForm
-        *values : Interval
+        relaxation : tuple of array
         slopes : array broadcastable to (batch, targets, *shape), optional
-            Lower slopes ``c`` of the unstable neurons; 1 where ``U > -L``, else 0, when absent.
+            Lower slopes of the unstable neurons.
         """
-        lower, upper = values[0].lower, values[0].upper
-        on, off = lower >= 0.0, upper <= 0.0
-        unstable = ~(on | off)
-        width = np.where(unstable, upper - lower, 1.0)
-        rise = np.where(unstable, np.minimum(upper / width, 1.0), on.astype(np.float64))
-        # Any slope is sound when the intercept covers both ends of the interval.
-        ends = np.maximum(
-            up(-(rise * lower), UNIT * np.abs(lower)),
-            up(upper - rise * upper, 4.0 * UNIT * np.abs(upper)),
-        )
-        intercept = np.where(unstable, ends, 0.0)
-        if slopes is None:
-            chosen = np.where(unstable, (upper > -lower).astype(np.float64), rise)[:, None]
-        else:
-            chosen = np.where(unstable[:, None], np.clip(slopes, 0.0, 1.0), rise[:, None])
+        rise, intercept, fall, free, size = relaxation
+        lower_slope = fall[:, None]
+        if slopes is not None:
+            lower_slope = np.where(free[:, None] > 0.0, np.clip(slopes, 0.0, 1.0), lower_slope)
         a = form.coefficients
         negative = np.minimum(a, 0.0)
-        coefficients = np.where(a > 0.0, a * chosen, a * rise[:, None])
+        coefficients = negative * rise[:, None] + (a - negative) * lower_slope
         shift = weigh(negative, intercept)
         constant = form.constant + shift
         error = (
             form.error
-            + 2.0 * UNIT * weigh(np.abs(coefficients), values[0].magnitude)
-            + gamma(int(np.prod(lower.shape[1:]))) * np.abs(shift)
-            + 2.0 * UNIT * np.abs(constant)
+            + 2.0 * UNIT * (weigh(np.abs(coefficients), size) + np.abs(constant))
+            + gamma(intercept[0].size) * np.abs(shift)
         )
         return (LinearForm(coefficients, constant, error),)
 
