@@ -68,6 +68,31 @@ class LinearForm:
         return LinearForm(coefficients, constant, error)
 
 
+@dataclass(frozen=True)
+class Lines:
+    r"""Linear bounds of a node over the input: ``lower.x + c <= h <= upper.x + d``, up to errors.
+
+    Attributes
+    ----------
+    lower, upper : array, shape (batch, n, n_inputs)
+        Coefficients over the flat input.
+    lower_constant, upper_constant, error : array, shape (batch, n)
+        Constants, and a bound on everything rounding took away so far.
+    """
+
+    lower: Array
+    upper: Array
+    lower_constant: Array
+    upper_constant: Array
+    error: Array
+
+    def size(self, inputs: Array) -> Array:
+        """Largest absolute value of any term of a line, for inputs of at most that size."""
+        coefficients = np.maximum(np.abs(self.lower), np.abs(self.upper))
+        constants = np.maximum(np.abs(self.lower_constant), np.abs(self.upper_constant))
+        return weigh(coefficients, inputs) + constants
+
+
 def weigh(coefficients: Array, values: Array) -> Array:
     """Dot products of coefficients (batch, targets, *shape) and values (batch, *shape)."""
     batch, targets = coefficients.shape[:2]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from formulations import AffineForm, Formulation, Program
 from mipnet.errors import NetworkError
-from mipnet.network.interval import Interval, LinearForm, weigh
+from mipnet.network.interval import Interval, LinearForm, Lines, weigh
 from mipnet.network.layers.base import (
     Array,
     Floats,
@@ -130,6 +130,23 @@ class Affine(Layer):
         # One large product instead of one small product for each item of the batch.
         product = a.reshape(-1, a.shape[-1]) @ self.weight
         return (LinearForm(product.reshape(*a.shape[:2], -1), constant, error),)
+
+    def lines(self, relaxation: Relaxation, inputs: Array, *values: Lines) -> Lines:
+        """Positive weights take the line of their own side, negative ones the other."""
+        del relaxation
+        (x,) = values
+        positive = np.maximum(self.weight, 0.0)
+        negative = self.weight - positive
+        error = x.error @ self.absolute.T + gamma(2 * self.weight.shape[1] + 2) * (
+            x.size(inputs) @ self.absolute.T + np.abs(self.bias)
+        )
+        return Lines(
+            positive @ x.lower + negative @ x.upper,
+            positive @ x.upper + negative @ x.lower,
+            x.lower_constant @ positive.T + x.upper_constant @ negative.T + self.bias,
+            x.upper_constant @ positive.T + x.lower_constant @ negative.T + self.bias,
+            error,
+        )
 
     def encode(
         self,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import AffineForm, Formulation, Program
-from mipnet.network.interval import Interval, LinearForm
+from mipnet.network.interval import Interval, LinearForm, Lines
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]
@@ -80,6 +80,23 @@ class Layer(ABC):
             From :meth:`relax`; a batch of one serves every item of the forms' batch.
         slopes : array, optional
             Slopes of the lower lines of a nonlinear layer; its own choice when absent.
+        """
+
+    @abstractmethod
+    def lines(self, relaxation: Relaxation, inputs: Array, *values: Lines) -> Lines:
+        """Linear bounds of the output over the network input from those of the inputs.
+
+        The forward counterpart of :meth:`backward`: looser, but its cost does not grow with the
+        depth of the network, which pays for small inputs and many boxes.
+
+        Parameters
+        ----------
+        relaxation : tuple of array
+            From :meth:`relax`, for the same batch.
+        inputs : array, shape (batch, n_inputs)
+            Largest absolute values of the network input.
+        *values : Lines
+            Linear bounds of each input, flattened.
         """
 
     @abstractmethod

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from formulations import AffineForm, Formulation, Program
-from mipnet.network.interval import Interval, LinearForm
+from mipnet.network.interval import Interval, LinearForm, Lines
 from mipnet.network.layers.base import Array, Floats, Layer, Relaxation, Shape, register_layer
 
 
@@ -43,6 +43,11 @@ class Flatten(Layer):
         del slopes
         shape = (*form.coefficients.shape[:2], *relaxation[0].shape[1:])
         return (LinearForm(form.coefficients.reshape(shape), form.constant, form.error),)
+
+    def lines(self, relaxation: Relaxation, inputs: Array, *values: Lines) -> Lines:
+        """Lines are flat already."""
+        del relaxation, inputs
+        return values[0]
 
     def encode(
         self,

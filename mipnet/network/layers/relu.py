@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from formulations import AffineForm, Formulation, Program, relu_rows
-from mipnet.network.interval import Interval, LinearForm, weigh
+from mipnet.network.interval import Interval, LinearForm, Lines, weigh
 from mipnet.network.layers.base import Array, Floats, Layer, Relaxation, Shape, register_layer
 from mipnet.rounding import UNIT, gamma, up
 
@@ -89,6 +89,20 @@ class ReLU(Layer):
             + gamma(intercept[0].size) * np.abs(shift)
         )
         return (LinearForm(coefficients, constant, error),)
+
+    def lines(self, relaxation: Relaxation, inputs: Array, *values: Lines) -> Lines:
+        """Both lines have slopes of at least 0, so each side follows its own."""
+        (x,) = values
+        batch = relaxation[0].shape[0]
+        rise, intercept, fall = (array.reshape(batch, -1) for array in relaxation[:3])
+        upper_constant = x.upper_constant * rise + intercept
+        return Lines(
+            x.lower * fall[..., None],
+            x.upper * rise[..., None],
+            x.lower_constant * fall,
+            upper_constant,
+            x.error + 4.0 * UNIT * (x.size(inputs) + np.abs(upper_constant)),
+        )
 
     def encode(
         self,
