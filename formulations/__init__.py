@@ -14,6 +14,7 @@ from formulations.registry import (
     register_formulation,
 )
 from formulations.relu import relu_rows
+from formulations.triangle import Triangle
 
 __all__ = [
     "AffineForm",
@@ -22,6 +23,7 @@ __all__ = [
     "Formulation",
     "Program",
     "ProgramArrays",
+    "Triangle",
     "formulation",
     "formulations",
     "register_formulation",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import AffineForm, Program, ProgramArrays, formulation
-from mipnet.errors import BoundsError
+from mipnet.errors import BoundsError, QueryError
 from mipnet.network import INPUT, Interval, Network
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
@@ -90,6 +90,7 @@ def encode(
     formulation_name: str = "big_m",
     max_big_m: float = MAX_BIG_M,
     output_columns: bool = False,
+    relaxed: bool = False,
 ) -> Encoding:
     """Compile a network over a region into a program.
 
@@ -106,16 +107,23 @@ def encode(
         Refuse larger constants.
     output_columns : bool
         Whether every output gets a column of its own.
+    relaxed : bool
+        Whether a formulation that is only a relaxation is welcome.
 
     Raises
     ------
     BoundsError
         When a neuron has no finite bounds, contradictory bounds, or a constant above the limit;
         names layer and neuron.
+    QueryError
+        When the formulation is a relaxation and ``relaxed`` is not set.
     """
     start = time.perf_counter()
     program = Program()
     chosen = formulation(formulation_name)
+    if not (chosen.exact or relaxed):
+        msg = f"formulation {formulation_name!r} is a relaxation and cannot decide anything exactly"
+        raise QueryError(msg)
     forms = {INPUT: AffineForm.of_columns(inputs := region.encode(program))}
     sizes = []
     for node in network.nodes:

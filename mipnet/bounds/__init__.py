@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from mipnet.bounds.cascade import lp_bounds
 from mipnet.bounds.crown import crown_bounds
 from mipnet.bounds.data import Bounds, PhaseCount, Violation
 from mipnet.bounds.interval import interval_bounds
@@ -9,7 +12,11 @@ from mipnet.errors import BoundsError
 from mipnet.network import Network
 from mipnet.region import Region
 
-_METHODS = {"interval": interval_bounds, "crown": crown_bounds}
+_METHODS: dict[str, Callable[[Network, Region], Bounds]] = {
+    "interval": interval_bounds,
+    "crown": crown_bounds,
+    "lp": lp_bounds,
+}
 
 
 def compute_bounds(network: Network, region: Region, method: str = "crown") -> Bounds:
@@ -19,7 +26,7 @@ def compute_bounds(network: Network, region: Region, method: str = "crown") -> B
     ----------
     network : Network
     region : Region
-    method : {"crown", "interval"}
+    method : {"crown", "interval", "lp"}
 
     Raises
     ------
@@ -41,4 +48,5 @@ __all__ = [
     "compute_bounds",
     "crown_bounds",
     "interval_bounds",
+    "lp_bounds",
 ]

@@ -39,7 +39,7 @@ class Relaxations:
     """
 
     network: Network
-    intervals: Mapping[str, Interval]
+    intervals: dict[str, Interval]
     _made: dict[str, Relaxation] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Relaxation:
@@ -191,26 +191,69 @@ def crown_intervals(
     known : mapping of node name to Interval, optional
         Bounds that hold already (of a larger box, say), batch of one or of the boxes.
     """
+    relaxations, methods = _hidden(network, region, box, known)
+    intervals, last = relaxations.intervals, network.nodes[-1]
+    bounds = _first_bounds(last, intervals, known)
+    every = np.ones(bounds.lower.shape, dtype=bool)
+    intervals[last.name], methods[last.name] = bounds, "crown"
+    if not last.layer.nonlinear:
+        intervals[last.name] = refine(relaxations, region, last.name, every)
+    return intervals, methods
+
+
+def crown_lower(
+    network: Network, region: Region, box: Interval, known: Mapping[str, Interval] | None = None
+) -> tuple[Array, Array]:
+    """Lower bounds of the outputs over a batch of boxes, and the forms that prove them.
+
+    Parameters
+    ----------
+    network, region, box, known
+        As for :func:`crown_intervals`.
+
+    Returns
+    -------
+    lower : array, shape (batch, n_outputs)
+    slopes : array, shape (batch, n_outputs, n_inputs)
+        Coefficients of the lower linear forms over the flat input.
+    """
+    relaxations, _ = _hidden(network, region, box, known)
+    shape, n = network.shapes[network.output], network.n_outputs
+    eye, zero = np.eye(n).reshape(1, n, *shape), np.zeros((1, n))
+    form = backward_form(relaxations, network.output, LinearForm(eye, zero, zero))
+    flat = box.reshape((region.n_inputs,))
+    lower = concretise(form, region, flat.lower, flat.upper)
+    slopes = form.coefficients.reshape(*form.coefficients.shape[:2], -1)
+    return lower, np.broadcast_to(slopes, (lower.shape[0], *slopes.shape[1:]))
+
+
+def _hidden(
+    network: Network, region: Region, box: Interval, known: Mapping[str, Interval] | None
+) -> tuple[Relaxations, dict[str, str]]:
+    """Bounds of every node but the last."""
     intervals, methods = {INPUT: box}, {INPUT: "region"}
     relaxations = Relaxations(network, intervals)
     decisive = {i for n in network.nodes if n.layer.nonlinear for i in n.inputs}
     sweep = Sweep(relaxations, region) if region.n_inputs <= _FORWARD_INPUTS else None
-    for node in network.nodes:
-        bounds = node.layer.interval(*(intervals[i] for i in node.inputs))
-        if known is not None and node.name in known:
-            bounds = bounds.intersect(known[node.name])
+    for node in network.nodes[:-1]:
+        bounds = _first_bounds(node, intervals, known)
         if sweep is not None:
             bounds = bounds.intersect(sweep.advance(node))
         intervals[node.name], methods[node.name] = bounds, "interval"
-        if node.layer.nonlinear or node.name not in decisive | {network.output}:
-            continue
         chosen = (bounds.lower < 0.0) & (bounds.upper > 0.0)
-        if node.name == network.output:
-            chosen = np.ones_like(chosen)
-        if chosen.any():
+        if not node.layer.nonlinear and node.name in decisive and chosen.any():
             intervals[node.name] = refine(relaxations, region, node.name, chosen)
             methods[node.name] = "crown"
-    return intervals, methods
+    return relaxations, methods
+
+
+def _first_bounds(
+    node: Node, intervals: Mapping[str, Interval], known: Mapping[str, Interval] | None
+) -> Interval:
+    bounds = node.layer.interval(*(intervals[i] for i in node.inputs))
+    if known is not None and node.name in known:
+        return bounds.intersect(known[node.name])
+    return bounds
 
 
 def crown_bounds(network: Network, region: Region) -> Bounds:

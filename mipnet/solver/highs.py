@@ -86,7 +86,7 @@ class Limits:
     stop_bound: float | None = None
 
 
-class _Pool:
+class ThreadPool:
     """The number of threads of HiGHS's process-wide scheduler.
 
     A run with another number than the last one fails with status "Not Set" unless the scheduler
@@ -99,6 +99,7 @@ class _Pool:
         self._threads: int | None = None
 
     def enter(self, threads: int) -> None:
+        """Wait until a solve with that many threads may start, and count it."""
         import highspy
 
         with self._lock:
@@ -110,12 +111,13 @@ class _Pool:
             self._running += 1
 
     def leave(self) -> None:
+        """Count a solve as ended."""
         with self._lock:
             self._running -= 1
             self._lock.notify_all()
 
 
-_POOL = _Pool()
+POOL = ThreadPool()
 
 
 def solve(
@@ -162,16 +164,16 @@ def solve(
     chosen = profile or choose_profile(start=start is not None, cutoff=limit.cutoff is not None)
     begin = time.perf_counter()
     highs = load_model(prepared.arrays)
-    _set_options(highs, _options(chosen, limit, threads, seed, log is not None))
+    set_options(highs, _options(chosen, limit, threads, seed, log is not None))
     if start is not None:
         _set_start(highs, start)
     stop, reached = threading.Event(), threading.Event()
     _watch(highs, limit.stop_bound, stop, reached, log)
-    _POOL.enter(threads)
+    POOL.enter(threads)
     try:
         outcome = _run(highs, stop)
     finally:
-        _POOL.leave()
+        POOL.leave()
     run = _Run(
         outcome,
         reached.is_set(),
@@ -251,7 +253,14 @@ def _options(
     return options
 
 
-def _set_options(highs: Any, options: dict[str, object]) -> None:
+def set_options(highs: Any, options: dict[str, object]) -> None:
+    """Set HiGHS options.
+
+    Raises
+    ------
+    SolverError
+        When HiGHS refuses one.
+    """
     for name, value in options.items():
         _check(highs.setOptionValue(name, value), f"option {name} = {value!r}")
 

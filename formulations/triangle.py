@@ -1,0 +1,56 @@
+r"""Triangle relaxation of the ReLU: the convex hull of its graph over one interval.
+
+For a pre-activation :math:`a` with :math:`L \le a \le U`, :math:`L < 0 < U`, and the slack
+:math:`s \ge 0` of :math:`y - s = a`,
+
+.. math:: y, s \ge 0, \qquad -L\,y + U\,s \le -L\,U,
+
+which is :math:`y \ge 0`, :math:`y \ge a`, :math:`y \le U (a - L) / (U - L)`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from formulations.expression import AffineForm
+from formulations.program import Program
+from formulations.registry import Formulation, register_formulation
+
+Array = npt.NDArray[np.float64]
+
+
+@register_formulation("triangle")
+class Triangle(Formulation):
+    """Linear relaxation without binaries (Ehlers, ATVA 2017, section 4.1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> program = Program()
+    >>> x = AffineForm.of_columns(program.add_columns([-1.0], [1.0]))
+    >>> y = Triangle().unstable_relu(program, x.scale(np.array([2.0])), *np.array([[-2.0], [2.0]]))
+    >>> p = program.freeze()
+    >>> for row, lo, up in zip(p.matrix.toarray(), p.row_lower, p.row_upper):
+    ...     print(lo, "<=", row.round(9), "<=", round(up, 9))          # columns x y s
+    0.0 <= [-2.  1. -1.] <= 0.0
+    -inf <= [0. 1. 1.] <= 2.0
+    """
+
+    exact = False
+
+    def unstable_relu(
+        self, program: Program, form: AffineForm, lower: Array, upper: Array
+    ) -> AffineForm:
+        """See :meth:`Formulation.unstable_relu`."""
+        zero = np.zeros(form.size)
+        y = AffineForm.of_columns(y_columns := program.add_columns(zero, upper))
+        s = AffineForm.of_columns(s_columns := program.add_columns(zero, -lower))
+        program.add_rows(y - s - form, lower=0.0, upper=0.0)
+        # Divided by -L, so that the largest entry is moderate; sides rounded up.
+        ratio = upper / -lower
+        side = np.nextafter(upper, np.inf) * (1.0 + 2.0**-50)
+        program.add_rows(y + s.scale(ratio * (1.0 - 2.0**-50)), lower=-np.inf, upper=side)
+        program.define(y_columns, form, "positive_part")
+        program.define(s_columns, form, "negative_part")
+        return y

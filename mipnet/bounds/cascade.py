@@ -1,0 +1,63 @@
+"""The cascade: each method only for neurons the one before left unstable, while it pays."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from mipnet.bounds.crown import crown_intervals
+from mipnet.bounds.data import Bounds
+from mipnet.bounds.interval import input_interval
+from mipnet.bounds.tighten import tighten_layer
+from mipnet.clocks import Stopwatch
+from mipnet.network import Interval, Network
+from mipnet.region import Region
+
+#: Unstable neurons below which the MIP is quicker than any tightening.
+_FEW = 12
+
+
+def lp_bounds(
+    network: Network, region: Region, *, budget: float | None = None, threads: int = 1
+) -> Bounds:
+    """CROWN bounds, then LP tightening of the neurons still unstable, layer by layer.
+
+    After a layer has been tightened, CROWN runs again for the layers behind it.
+
+    Parameters
+    ----------
+    network : Network
+    region : Region
+    budget : float, optional
+        Seconds for the linear programs.
+    threads : int
+        Linear programs solved at once.
+
+    Returns
+    -------
+    Bounds
+    """
+    start = time.perf_counter()
+    watch = Stopwatch(budget)
+    box = input_interval(network, region)
+    known: dict[str, Interval] = {}
+    intervals, methods = crown_intervals(network, region, box)
+    decisive = [n.inputs[0] for n in network.nodes if n.layer.nonlinear]
+    for name in decisive[1:]:
+        if _count(intervals, decisive) <= _FEW or watch.expired:
+            break
+        tightened = tighten_layer(network, region, intervals, name, watch, threads=threads)
+        if tightened is intervals[name]:
+            continue
+        known[name] = tightened
+        intervals, names = crown_intervals(network, region, box, known)
+        methods = {**methods, **names, **dict.fromkeys(known, "lp")}
+    return Bounds(network, intervals, methods, time.perf_counter() - start)
+
+
+def _count(intervals: dict[str, Interval], names: list[str]) -> int:
+    return sum(
+        int(np.count_nonzero((intervals[n].lower < 0.0) & (intervals[n].upper > 0.0)))
+        for n in names
+    )

@@ -1,0 +1,166 @@
+"""Bisection of the inputs: many boxes at once, each bounded by CROWN.
+
+Where a network has few inputs, halving boxes until bounds decide them beats a MIP: the bounds of a
+box cost a few matrix products, and they tighten in every neuron as the box shrinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mipnet.bounds.crown import crown_lower
+from mipnet.clocks import Stopwatch
+from mipnet.network import Interval, Network
+from mipnet.network.layers.base import Array
+from mipnet.region import Region
+
+#: Boxes bounded in one batch.
+BATCH = 128
+
+#: From lower bounds (batch, rows) of the boxes to the boxes that are settled, shape (batch,).
+Settled = Callable[[Array], Array]
+
+
+@dataclass
+class BoxTree:
+    """Open boxes of a bisection, with a lower bound of every output row.
+
+    Parameters
+    ----------
+    network : Network
+        Its outputs are the rows to bound from below.
+    region : Region
+    batch : int
+        Boxes bounded at once.
+
+    Attributes
+    ----------
+    lower, upper : array, shape (open, n_inputs)
+        The open boxes.
+    bounds : array, shape (open, rows)
+        Lower bounds of the rows over each open box.
+    visited : int
+        Boxes bounded so far.
+    """
+
+    network: Network
+    region: Region
+    batch: int = BATCH
+    lower: Array = field(init=False)
+    upper: Array = field(init=False)
+    bounds: Array = field(init=False)
+    axes: Array = field(init=False)
+    visited: int = 0
+
+    def __post_init__(self) -> None:
+        self.lower, self.upper = self.region.lower[None].copy(), self.region.upper[None].copy()
+        self.bounds, self.axes, _ = self._bound(self.lower, self.upper)
+
+    def _bound(self, lower: Array, upper: Array) -> tuple[Array, Array, Array]:
+        """Bounds, axis to halve, and a promising point of each box."""
+        shape = self.network.input_shape
+        box = Interval(lower, upper).reshape(shape)
+        bounds, slopes = crown_lower(self.network, self.region, box)
+        self.visited += len(lower)
+        worst = slopes[np.arange(len(lower)), np.argmin(bounds, axis=1)]
+        smear = np.abs(slopes).max(axis=1) * (upper - lower)
+        # A box the forms are flat on is halved along its longest edge.
+        flat = ~(smear.max(axis=1) > 0.0)
+        smear[flat] = (upper - lower)[flat]
+        points = np.where(worst > 0.0, lower, upper)
+        return bounds, np.argmax(smear, axis=1), points
+
+    @property
+    def open(self) -> int:
+        """Number of open boxes."""
+        return len(self.lower)
+
+    def step(self, order: Array, settled: Settled) -> Array:
+        """Halve the boxes that come first in ``order``; drop settled children.
+
+        Parameters
+        ----------
+        order : array, shape (open,)
+            Boxes with the smallest values are halved.
+        settled : callable
+
+        Returns
+        -------
+        array, shape (k, n_inputs)
+            Points worth evaluating, inside the region.
+        """
+        count = min(max(1, self.batch // 2), self.open)
+        chosen = np.argpartition(order, count - 1)[:count]
+        keep = np.ones(self.open, dtype=bool)
+        keep[chosen] = False
+        low, up, axis = self.lower[chosen], self.upper[chosen], self.axes[chosen]
+        rows = np.arange(count)
+        middle = 0.5 * low[rows, axis] + 0.5 * up[rows, axis]
+        left_up, right_low = up.copy(), low.copy()
+        left_up[rows, axis] = right_low[rows, axis] = middle
+        lower, upper = np.concatenate([low, right_low]), np.concatenate([left_up, up])
+        bounds, axes, points = self._bound(lower, upper)
+        # What held for the parent holds for the children.
+        bounds = np.maximum(bounds, np.tile(self.bounds[chosen], (2, 1)))
+        alive = ~settled(bounds).astype(bool)
+        self.lower = np.concatenate([self.lower[keep], lower[alive]])
+        self.upper = np.concatenate([self.upper[keep], upper[alive]])
+        self.bounds = np.concatenate([self.bounds[keep], bounds[alive]])
+        self.axes = np.concatenate([self.axes[keep], axes[alive]])
+        centres = 0.5 * lower + 0.5 * upper
+        return self.region.project(np.concatenate([centres, points]))
+
+    def drop(self, settled: Settled) -> None:
+        """Drop the open boxes that are settled (after the criterion has changed)."""
+        alive = ~settled(self.bounds).astype(bool)
+        self.lower, self.upper = self.lower[alive], self.upper[alive]
+        self.bounds, self.axes = self.bounds[alive], self.axes[alive]
+
+
+def minimise_by_bisection(
+    scalar: Network, region: Region, point: Array, watch: Stopwatch, *, gap: float, boxes: int
+) -> tuple[Array, float, float, int]:
+    """Minimise the single output of a network over a region.
+
+    Parameters
+    ----------
+    scalar : Network
+        With one output.
+    region : Region
+    point : array, shape (n_inputs,)
+        A start point inside the region.
+    watch : Stopwatch
+        Stops when its time is up.
+    gap : float
+        Stop when value and bound are this close.
+    boxes : int
+        Stop after this many boxes.
+
+    Returns
+    -------
+    point : array, shape (n_inputs,)
+    value, bound : float
+    visited : int
+    """
+    best, value = point, float(scalar(point).reshape(-1)[0])
+    tree = BoxTree(scalar, region)
+    floor = np.inf
+
+    def settled(bounds: Array) -> Array:
+        nonlocal floor
+        done = bounds[:, 0] >= value - gap
+        floor = min(floor, float(bounds[done, 0].min(initial=np.inf)))
+        return np.asarray(done)
+
+    while tree.open and not watch.expired and tree.visited < boxes:
+        candidates = tree.step(tree.bounds[:, 0], settled)
+        values = scalar(candidates).reshape(-1)
+        least = int(np.argmin(values))
+        if values[least] < value:
+            best, value = candidates[least], float(values[least])
+        tree.drop(settled)
+    bound = min(floor, float(tree.bounds[:, 0].min(initial=np.inf)), value)
+    return best, value, bound, tree.visited
