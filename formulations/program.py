@@ -142,6 +142,16 @@ class Program:
         self.n_columns = 0
         self.n_rows = 0
 
+    def copy(self) -> Program:
+        """Return a program that grows on its own; the blocks so far are shared, not copied."""
+        twin = Program()
+        twin._lower, twin._upper = [*self._lower], [*self._upper]
+        twin._integer, twin._rows = [*self._integer], [*self._rows]
+        twin._row_lower, twin._row_upper = [*self._row_lower], [*self._row_upper]
+        twin._definitions = [*self._definitions]
+        twin.n_columns, twin.n_rows = self.n_columns, self.n_rows
+        return twin
+
     @property
     def definitions(self) -> tuple[Definition, ...]:
         """Definitions of the dependent columns, in the order to evaluate them."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mipnet.bounds.cascade import lp_bounds
 from mipnet.bounds.crown import crown_bounds
 from mipnet.bounds.data import Bounds, PhaseCount, Violation
@@ -12,21 +10,30 @@ from mipnet.errors import BoundsError
 from mipnet.network import Network
 from mipnet.region import Region
 
-_METHODS: dict[str, Callable[[Network, Region], Bounds]] = {
-    "interval": interval_bounds,
-    "crown": crown_bounds,
-    "lp": lp_bounds,
-}
+#: Names of the bounding methods, cheapest first.
+METHODS = ("interval", "crown", "lp")
 
 
-def compute_bounds(network: Network, region: Region, method: str = "crown") -> Bounds:
+def compute_bounds(
+    network: Network,
+    region: Region,
+    method: str = "crown",
+    *,
+    budget: float | None = None,
+    threads: int = 1,
+) -> Bounds:
     """Bounds of every neuron of a network over a region.
 
     Parameters
     ----------
     network : Network
     region : Region
-    method : {"crown", "interval", "lp"}
+    method : {"interval", "crown", "lp"}
+        ``lp`` adds linear programs for the neurons CROWN leaves unstable, while they pay.
+    budget : float, optional
+        Seconds for the linear programs.
+    threads : int
+        Linear programs solved at once.
 
     Raises
     ------
@@ -35,13 +42,18 @@ def compute_bounds(network: Network, region: Region, method: str = "crown") -> B
     RegionError
         When the region does not fit the network.
     """
-    if method not in _METHODS:
-        msg = f"unknown bounding method {method!r}; known: {', '.join(sorted(_METHODS))}"
-        raise BoundsError(msg)
-    return _METHODS[method](network, region)
+    if method == "interval":
+        return interval_bounds(network, region)
+    if method == "crown":
+        return crown_bounds(network, region)
+    if method == "lp":
+        return lp_bounds(network, region, budget=budget, threads=threads)
+    msg = f"unknown bounding method {method!r}; known: {', '.join(METHODS)}"
+    raise BoundsError(msg)
 
 
 __all__ = [
+    "METHODS",
     "Bounds",
     "PhaseCount",
     "Violation",

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from mipnet.bounds.crown import crown_intervals
+from mipnet.bounds.crown import crown_bounds, crown_intervals
 from mipnet.bounds.data import Bounds
 from mipnet.bounds.interval import input_interval
 from mipnet.bounds.tighten import tighten_layer
@@ -15,11 +15,16 @@ from mipnet.network import Interval, Network
 from mipnet.region import Region
 
 #: Unstable neurons below which the MIP is quicker than any tightening.
-_FEW = 12
+_FEW = 25
 
 
 def lp_bounds(
-    network: Network, region: Region, *, budget: float | None = None, threads: int = 1
+    network: Network,
+    region: Region,
+    *,
+    budget: float | None = None,
+    threads: int = 1,
+    first: Bounds | None = None,
 ) -> Bounds:
     """CROWN bounds, then LP tightening of the neurons still unstable, layer by layer.
 
@@ -33,6 +38,8 @@ def lp_bounds(
         Seconds for the linear programs.
     threads : int
         Linear programs solved at once.
+    first : Bounds, optional
+        CROWN bounds of the same network over the same region, when they are at hand.
 
     Returns
     -------
@@ -41,8 +48,9 @@ def lp_bounds(
     start = time.perf_counter()
     watch = Stopwatch(budget)
     box = input_interval(network, region)
+    bounds = first or crown_bounds(network, region)
+    intervals, methods = dict(bounds.intervals), dict(bounds.methods)
     known: dict[str, Interval] = {}
-    intervals, methods = crown_intervals(network, region, box)
     decisive = [n.inputs[0] for n in network.nodes if n.layer.nonlinear]
     for name in decisive[1:]:
         if _count(intervals, decisive) <= _FEW or watch.expired:
@@ -52,7 +60,7 @@ def lp_bounds(
             continue
         known[name] = tightened
         intervals, names = crown_intervals(network, region, box, known)
-        methods = {**methods, **names, **dict.fromkeys(known, "lp")}
+        methods = {**names, **dict.fromkeys(known, "lp")}
     return Bounds(network, intervals, methods, time.perf_counter() - start)
 
 

@@ -263,13 +263,17 @@ class Network:
         result = np.asarray(known[self.output], dtype=np.float64)
         return result[0] if single else result
 
-    def gradient(self, values: Array, weights: Array) -> tuple[Array, Array]:
-        """Return outputs, and gradients of ``sum(weights * outputs)`` with respect to the inputs.
+    def gradient(self, values: Array, weights: Array) -> Array:
+        """Gradients of ``sum(weights * outputs)`` with respect to the inputs.
 
         Parameters
         ----------
         values : array, shape (batch, *input_shape)
         weights : array, shape (batch, *output_shape)
+
+        Returns
+        -------
+        array, shape (batch, *input_shape)
         """
         known: dict[str, Array] = self.trace(values)  # type: ignore[assignment]
         flow: dict[str, Array] = {self.output: weights}
@@ -280,7 +284,7 @@ class Network:
             parts = node.layer.gradient(incoming, *(known[i] for i in node.inputs))
             for name, part in zip(node.inputs, parts, strict=True):
                 flow[name] = flow[name] + part if name in flow else part
-        return known[self.output], flow.get(INPUT, np.zeros_like(values))
+        return flow.get(INPUT, np.zeros_like(values))
 
     def then(self, layer: Layer, name: str) -> Network:
         """Return this network followed by one more layer."""

@@ -2,6 +2,6 @@
 
 from mipnet.search.adversarial import find_adversarial
 from mipnet.search.optimize import Optimum, maximize, minimize
-from mipnet.search.verdict import TargetResult, Verdict
+from mipnet.search.verdict import ClauseResult, Verdict
 
-__all__ = ["Optimum", "TargetResult", "Verdict", "find_adversarial", "maximize", "minimize"]
+__all__ = ["ClauseResult", "Optimum", "Verdict", "find_adversarial", "maximize", "minimize"]

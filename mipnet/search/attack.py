@@ -1,4 +1,4 @@
-"""Projected-gradient search for points of a region where a linear output function is large."""
+"""Projected-gradient search for points of a region where output functions are large."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ from mipnet.region import Region
 
 
 def ascend(
-    network: Network, region: Region, weights: Array, points: Array, *, steps: int = 60
+    network: Network,
+    region: Region,
+    rows: Array,
+    offsets: Array,
+    points: Array,
+    *,
+    steps: int = 60,
 ) -> tuple[Array, Array]:
-    """Maximise ``weights . outputs`` from many start points at once.
+    """Maximise ``min(rows @ outputs + offsets)`` from many start points at once.
 
-    Projected gradient ascent (Madry et al., ICLR 2018) with a linearly falling step. The step
-    direction is the steepest one for the norm of the region, so an l1 ball moves few
-    coordinates far instead of all of them a little.
+    Projected gradient ascent (Madry et al., ICLR 2018) on the smallest row, with a linearly
+    falling step. The step direction is the steepest one for the norm of the region, so an l1
+    ball moves few coordinates far instead of all of them a little.
 
     Parameters
     ----------
     network : Network
     region : Region
-    weights : array, shape (batch, n_outputs)
-        One linear function for each item of the batch.
+    rows : array, shape (batch, r, n_outputs)
+        One conjunction of linear functions for each item of the batch.
+    offsets : array, shape (batch, r)
     points : array, shape (batch, n_inputs)
         Start points; projected to the region first.
     steps : int
@@ -33,20 +40,27 @@ def ascend(
     points : array, shape (batch, n_inputs)
         Best point seen of each item, inside the region.
     values : array, shape (batch,)
-        Its value.
+        Its smallest row.
     """
-    shape = (points.shape[0], *network.input_shape)
-    seeds = weights.reshape(points.shape[0], *network.shapes[network.output])
+    batch = points.shape[0]
+    items = np.arange(batch)
+    shape = (batch, *network.input_shape)
     current = region.project(points)
-    best, best_value = current, np.full(points.shape[0], -np.inf)
+    best, best_value = current, np.full(batch, -np.inf)
     for step in range(steps + 1):
-        outputs, gradient = network.gradient(current.reshape(shape), seeds)
-        values = (outputs * seeds).reshape(points.shape[0], -1).sum(axis=-1)
-        better = values > best_value
+        outputs = network(current.reshape(shape)).reshape(batch, -1)
+        values = np.einsum("bro,bo->br", rows, outputs) + offsets
+        worst = np.argmin(values, axis=1)
+        reached = values[items, worst]
+        better = reached > best_value
         best = np.where(better[:, None], current, best)
-        best_value = np.where(better, values, best_value)
+        best_value = np.where(better, reached, best_value)
+        if step == steps:
+            break
+        seeds = rows[items, worst].reshape(batch, *network.shapes[network.output])
+        gradient = network.gradient(current.reshape(shape), seeds)
         length = 0.5 * (1.0 - step / (steps + 1))
-        current = region.project(current + length * region.ascent(gradient.reshape(current.shape)))
+        current = region.project(current + length * region.ascent(gradient.reshape(batch, -1)))
     return best, best_value
 
 

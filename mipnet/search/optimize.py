@@ -75,7 +75,7 @@ def maximize(
     region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     *,
     time_limit: float | None = None,
-    bounds: str = "crown",
+    bounds: str = "lp",
     formulation: str = "big_m",
     restarts: int = 64,
     threads: int = 1,
@@ -111,7 +111,7 @@ def minimize(
     region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     *,
     time_limit: float | None = None,
-    bounds: str = "crown",
+    bounds: str = "lp",
     formulation: str = "big_m",
     restarts: int = 64,
     threads: int = 1,
@@ -130,7 +130,7 @@ def minimize(
         The input set; the input bounds of the network when absent.
     time_limit : float, optional
         Seconds for the whole call.
-    bounds : {"crown", "interval"}
+    bounds : {"lp", "crown", "interval"}
     formulation : str
     restarts : int
         Start points of the gradient search.
@@ -160,7 +160,8 @@ def minimize(
     with watch("attack"):
         rng = np.random.default_rng(seed)
         starts = start_points(where, rng, max(1, restarts))
-        points, values = ascend(scalar, where, -np.ones((len(starts), 1)), starts)
+        rows = -np.ones((len(starts), 1, 1))
+        points, values = ascend(scalar, where, rows, np.zeros((len(starts), 1)), starts)
     with watch("bound"):
         known = compute_bounds(scalar, where, bounds)
     with watch("check"):

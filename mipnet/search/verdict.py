@@ -19,30 +19,51 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class TargetResult:
-    """What is known about one target class.
+class ClauseResult:
+    """What is known about one way of being wrong.
 
     Attributes
     ----------
-    target : int
+    name : str
+        ``class 3``, or the name of a clause of a property.
     outcome : {"excluded", "witness", "open"}
         Proven impossible, reached by the witness, or undecided.
     method : {"attack", "bounds", "mip", "none"}
         What decided it.
     bound : float
-        Proven upper bound of ``y[target] - y[label]`` over the region.
+        Proven upper bound of the margin over the region; the clause is out of reach below 0.
     nodes : int
         Branch-and-bound nodes.
     detail : str
         Solver status or reason.
     """
 
-    target: int
+    name: str
     outcome: Outcome
     method: str
     bound: float
     nodes: int = 0
     detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """A point that reaches a clause.
+
+    Attributes
+    ----------
+    point : array, shape (n_inputs,)
+        Inside the region without tolerance.
+    clause : int
+        Index of the clause.
+    margin, margin_own : float
+        Smallest row of the clause in float64, and in the dtype of the model.
+    """
+
+    point: Array
+    clause: int
+    margin: float
+    margin_own: float
 
 
 @dataclass(frozen=True)
@@ -52,12 +73,14 @@ class Verdict:
     Attributes
     ----------
     status : {"robust", "witness", "unresolved"}
-        ``robust``: every target class is proven to stay strictly below the label everywhere in
-        the region. ``witness``: ``point`` lies in the region and is given another class.
-        ``unresolved``: neither; see ``reason``.
+        ``robust``: every class in question is proven out of reach everywhere in the region.
+        ``witness``: ``point`` lies in the region and is given another class. ``unresolved``:
+        neither; see ``reason``.
     label : int
         The class in question.
-    targets : tuple of TargetResult
+    target : int or None
+        The class asked for; None for any other than ``label``.
+    clauses : tuple of ClauseResult
         One entry for each class examined.
     region : dict
         Kind, radius and size of the region.
@@ -66,7 +89,8 @@ class Verdict:
     predicted : int or None
         Class of the witness in float64.
     margin, margin_own : float or None
-        ``y[predicted] - y[label]`` at the witness in float64, and in the dtype of the model.
+        How far the outputs of the witness pass the boundary, in float64 and in the dtype of the
+        model: ``y[k] - y[label]``, or ``y[target]`` minus the next largest output.
     reason : str
         Why the question is unresolved; empty otherwise.
     n_unstable, n_binaries : int
@@ -83,7 +107,8 @@ class Verdict:
 
     status: VerdictStatus
     label: int
-    targets: tuple[TargetResult, ...]
+    target: int | None
+    clauses: tuple[ClauseResult, ...]
     region: dict[str, Any]
     point: Array | None = field(default=None, compare=False)
     predicted: int | None = None
@@ -100,8 +125,8 @@ class Verdict:
 
     @property
     def bound(self) -> float:
-        """Proven upper bound of the largest margin of any examined target."""
-        return max((t.bound for t in self.targets), default=-np.inf)
+        """Proven upper bound of the largest margin of any examined class."""
+        return max((c.bound for c in self.clauses), default=-np.inf)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, fit for JSON."""
@@ -128,11 +153,11 @@ class Verdict:
             if plain.pop("format") != FORMAT:
                 msg = f"not a verdict of format {FORMAT}"
                 raise QueryError(msg)
-            targets = tuple(TargetResult(**t) for t in plain.pop("targets"))
+            clauses = tuple(ClauseResult(**c) for c in plain.pop("clauses"))
             point = plain.pop("point")
             clocks = Clocks(**plain.pop("clocks"))
             array = None if point is None else np.array(point, dtype=np.float64)
-            return cls(targets=targets, point=array, clocks=clocks, **plain)
+            return cls(clauses=clauses, point=array, clocks=clocks, **plain)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             msg = f"not a verdict: {error}"
             raise QueryError(msg) from error
@@ -144,8 +169,8 @@ class Verdict:
         if self.point is not None:
             lines.append(f"  witness: class {self.predicted}, margin {self.margin:.6g}")
         lines += [
-            f"  target {t.target}: {t.outcome} by {t.method}, margin <= {t.bound:.6g} {t.detail}"
-            for t in self.targets
+            f"  {c.name}: {c.outcome} by {c.method}, margin <= {c.bound:.6g} {c.detail}".rstrip()
+            for c in self.clauses
         ]
         return "\n".join(lines)
 

@@ -11,7 +11,8 @@ import pytest
 from mipnet.bounds import Bounds, compute_bounds
 from mipnet.errors import QueryError, RegionError
 from mipnet.network import Affine, Interval, Network, ReLU
-from mipnet.search import Verdict, adversarial, find_adversarial
+from mipnet.region import Region
+from mipnet.search import Verdict, decide, find_adversarial
 from mipnet.solver import Solution, Status
 from tests.search.search_cases import largest_margin, random_network
 
@@ -38,7 +39,7 @@ def test_verdict_agrees_with_enumeration(seed: int, norm: str) -> None:
     worst = max(margins.values())
     if verdict.status == "robust":
         assert worst < 0.0
-        assert all(t.bound >= margins[t.target] - 1e-7 for t in verdict.targets)
+        assert all(c.bound >= margins[int(c.name.split()[1])] - 1e-7 for c in verdict.clauses)
     elif verdict.status == "witness":
         assert worst > 0.0
         assert verdict.point is not None
@@ -60,16 +61,38 @@ def test_both_statuses_occur() -> None:
     assert {"robust", "witness"} <= statuses
 
 
-@pytest.mark.parametrize("bounds", ["interval", "crown"])
+@pytest.mark.parametrize("bounds", ["interval", "crown", "lp"])
 def test_target_only(bounds: str) -> None:
     net = random_network(3, (4, 5, 3), 1.5)
     x = np.zeros(4)
     label = int(np.argmax(net(x)))
     for target in set(range(3)) - {label}:
         verdict = find_adversarial(net, x, radius=0.8, target=target, bounds=bounds)
-        assert [t.target for t in verdict.targets] == [target]
-        best = largest_margin(net, x, 0.8, "linf", label, target)
-        assert verdict.status == ("witness" if best > 0 else "robust")
+        assert [c.name for c in verdict.clauses] == [f"class {target}"]
+        pairwise = largest_margin(net, x, 0.8, "linf", label, target)
+        if verdict.status == "witness":
+            assert verdict.point is not None
+            assert int(np.argmax(net(verdict.point))) == target == verdict.predicted
+        else:
+            assert verdict.status == "robust"
+        if pairwise < 0.0:
+            assert verdict.status == "robust"
+
+
+def test_target_must_beat_every_class() -> None:
+    """Class 1 passes the label only where class 2 is larger still."""
+    net = Network.sequential([Affine([[0.0], [1.0], [2.0]], [0.5, 0.0, 0.1])])
+    assert find_adversarial(net, [0.0], 0, radius=1.0, target=1).status == "robust"
+    assert find_adversarial(net, [0.0], 0, radius=1.0, target=2).status == "witness"
+    hidden = random_network(9, (3, 8, 8, 3), 1.5)
+    x = np.zeros(3)
+    label = int(np.argmax(hidden(x)))
+    grid = np.random.default_rng(0).uniform(-2.0, 2.0, size=(20000, 3))
+    seen = set(np.argmax(hidden(grid), axis=1).tolist())
+    for target in set(range(3)) - {label}:
+        verdict = find_adversarial(hidden, x, radius=2.0, target=target)
+        assert verdict.status != "robust" or target not in seen
+        assert verdict.status != "unresolved"
 
 
 def test_misclassified_centre_is_a_witness_at_radius_zero() -> None:
@@ -157,7 +180,7 @@ def hard_case() -> tuple[Network, np.ndarray, float]:
     for seed in range(200):
         net = random_network(seed, (4, 8, 8, 3), 1.5)
         verdict = find_adversarial(net, np.zeros(4), radius=0.3)
-        if verdict.status == "robust" and any(t.method == "mip" for t in verdict.targets):
+        if verdict.status == "robust" and any(c.method == "mip" for c in verdict.clauses):
             return net, np.zeros(4), 0.3
     pytest.fail("no such case among the seeds")
 
@@ -165,15 +188,15 @@ def hard_case() -> tuple[Network, np.ndarray, float]:
 def test_injected_wrong_bound_is_unresolved(monkeypatch: pytest.MonkeyPatch) -> None:
     net, x, radius = hard_case()
 
-    def wrong(network: Network, region: object, method: str) -> Bounds:
-        sound = compute_bounds(network, region, method)  # type: ignore[arg-type]
+    def wrong(network: Network, region: Region, method: str) -> Bounds:
+        sound = compute_bounds(network, region, method)
         intervals = dict(sound.intervals)
         name = network.nodes[0].name
         box = intervals[name]
         intervals[name] = Interval(box.upper - 1e-3, box.upper)
         return replace(sound, intervals=intervals)
 
-    monkeypatch.setattr(adversarial, "compute_bounds", wrong)
+    monkeypatch.setattr(decide, "compute_bounds", wrong)
     verdict = find_adversarial(net, x, radius=radius)
     assert verdict.status == "unresolved"
     assert "contradicted" in verdict.reason
@@ -191,7 +214,7 @@ def test_solver_that_ends_early_is_unresolved(
     def early(*_: object, **__: object) -> Solution:
         return Solution(status, None, -np.inf, None, 0, 0.0, "x", "prove", "")
 
-    monkeypatch.setattr(adversarial, "solve", early)
+    monkeypatch.setattr(decide, "solve", early)
     verdict = find_adversarial(net, x, radius=radius)
     assert verdict.status == "unresolved"
     assert status.value in verdict.reason
@@ -207,8 +230,8 @@ def test_solver_that_claims_too_much_is_unresolved(monkeypatch: pytest.MonkeyPat
         cutoff = limits.cutoff  # type: ignore[attr-defined]
         return Solution(Status.CUTOFF, None, cutoff, None, 0, 0.0, "x", "prove", "")
 
-    monkeypatch.setattr(adversarial, "solve", excludes)
-    monkeypatch.setattr(adversarial._Search, "confirm", lambda *_: None)
+    monkeypatch.setattr(decide, "solve", excludes)
+    monkeypatch.setattr(decide.Decision, "confirm", lambda *_: None)
     verdict = find_adversarial(net, x, radius=radius)
     assert verdict.status == "unresolved"
     assert "point that exists" in verdict.reason
@@ -220,7 +243,7 @@ def test_interrupt_returns_what_is_known(monkeypatch: pytest.MonkeyPatch) -> Non
     def interrupted(*_: object, **__: object) -> Solution:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(adversarial, "solve", interrupted)
+    monkeypatch.setattr(decide, "solve", interrupted)
     verdict = find_adversarial(net, x, radius=radius)
     assert verdict.status == "unresolved"
     assert verdict.reason == "interrupted"

@@ -18,7 +18,7 @@ def test_ascent(norm: str, radius: float) -> None:
     starts = start_points(region, np.random.default_rng(0), 5)
     assert all(region.contains(p) for p in starts)
     weights = np.tile([1.0, 0.0, -1.0], (5, 1))
-    points, values = ascend(net, region, weights, starts)
+    points, values = ascend(net, region, weights[:, None], np.zeros((5, 1)), starts)
     assert all(region.contains(p) for p in points)
     assert values == pytest.approx(net(points) @ weights[0], abs=1e-12)
     assert np.all(values >= net(starts) @ weights[0] - 1e-12)
@@ -28,7 +28,7 @@ def test_gradient_matches_differences() -> None:
     net = random_network(5, (4, 7, 7, 2))
     x = np.random.default_rng(1).normal(size=(3, 4))
     weights = np.tile([0.7, -1.3], (3, 1))
-    _, gradient = net.gradient(x, weights)
+    gradient = net.gradient(x, weights)
     for i in range(4):
         step = np.zeros(4)
         step[i] = 1e-6

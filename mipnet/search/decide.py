@@ -1,0 +1,307 @@
+"""The engine of every yes-or-no question: attack, bounds, bisection, then one MIP a clause.
+
+A question is a region and a set of clauses over the outputs. It ends with a point that reaches a
+clause, replayed, or with a proof for every clause that no point does; anything else stays open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from formulations import AffineForm, ProgramArrays
+from mipnet.bounds import Bounds, compute_bounds
+from mipnet.bounds.cascade import lp_bounds
+from mipnet.clocks import Stopwatch
+from mipnet.encode import Encoding, encode
+from mipnet.errors import BoundsError, SolverError
+from mipnet.network import Affine, Network
+from mipnet.network.layers.base import Array
+from mipnet.region import Region
+from mipnet.search.attack import ascend, start_points
+from mipnet.search.goal import Clause, Stack
+from mipnet.search.verdict import ClauseResult, Witness
+from mipnet.solver import Limits, Solution, Status, highs_version, solve
+
+#: Margin, relative to the size of the clause's rows, by which the solver must exclude a clause
+#: before it counts as proven.
+MARGIN = 1e-6
+#: Share of the time left that LP tightening may take, and its limit without a time limit.
+_LP_SHARE, _LP_SECONDS = 0.2, 20.0
+
+
+@dataclass
+class Settings:
+    """How to search.
+
+    Attributes
+    ----------
+    bounds : {"lp", "crown", "interval"}
+    formulation : str
+    restarts : int
+        Start points of the attack for each clause.
+    threads : int
+    seed : int
+    strict : bool
+        Whether a clause is reached only above zero.
+    """
+
+    bounds: str = "lp"
+    formulation: str = "big_m"
+    restarts: int = 8
+    threads: int = 1
+    seed: int = 0
+    strict: bool = True
+
+
+@dataclass
+class Decision:
+    """State of one search.
+
+    Attributes
+    ----------
+    network : Network
+    region : Region
+    stack : Stack
+        The clauses.
+    watch : Stopwatch
+    settings : Settings
+    results : list of ClauseResult
+        What is known of each clause.
+    witness : Witness or None
+    reason : str
+        Why the search ended without an answer.
+    """
+
+    network: Network
+    region: Region
+    stack: Stack
+    watch: Stopwatch
+    settings: Settings
+    results: list[ClauseResult] = field(default_factory=list)
+    witness: Witness | None = None
+    reason: str = ""
+    n_unstable: int = 0
+    n_binaries: int = 0
+    solver: str = ""
+    points: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.points = self.region.centre[None]
+        if not self.results:
+            self.results = [ClauseResult(c.name, "open", "none", np.inf) for c in self.clauses]
+
+    @property
+    def clauses(self) -> tuple[Clause, ...]:
+        """The clauses."""
+        return self.stack.clauses
+
+    @property
+    def excluded(self) -> bool:
+        """Whether every clause is proven out of reach."""
+        return all(r.outcome == "excluded" for r in self.results)
+
+    def run(self) -> None:
+        """Search until decided, out of time or interrupted; the state tells which."""
+        try:
+            self._run()
+        except KeyboardInterrupt:
+            self.reason = "interrupted"
+        if self.witness is not None or self.excluded:
+            self.reason = ""
+
+    def _run(self) -> None:
+        with self.watch("attack"):
+            self.attack()
+        if self.witness is not None:
+            return
+        if self.watch.expired:
+            self.reason = "time limit reached before bounds were computed"
+            return
+        head = Affine(self.stack.rows, self.stack.offsets)
+        goals = self.network.then(head, "goal")
+        quick = "crown" if self.settings.bounds == "lp" else self.settings.bounds
+        with self.watch("bound"):
+            bounds = compute_bounds(goals, self.region, quick)
+        if not self.accept(bounds) or self.excluded:
+            return
+        if self.settings.bounds == "lp":
+            left = self.watch.left
+            budget = _LP_SECONDS if left is None else _LP_SHARE * left
+            with self.watch("bound"):
+                bounds = lp_bounds(
+                    goals,
+                    self.region,
+                    budget=budget,
+                    threads=self.settings.threads,
+                    first=bounds,
+                )
+            if not self.accept(bounds) or self.excluded:
+                return
+        self.mip(goals, bounds)
+
+    def accept(self, bounds: Bounds) -> bool:
+        """Take over what bounds prove, unless a known point contradicts them."""
+        with self.watch("check"):
+            wrong = bounds.violation(self.points)
+        if wrong is not None:
+            self.reason = f"bounds contradicted by a point of the region: {wrong}"
+            return False
+        self.n_unstable = bounds.n_unstable
+        upper = self.stack.tightest(bounds.output.upper.reshape(-1))
+        for i, bound in enumerate(upper.tolist()):
+            known = self.results[i]
+            least = min(known.bound, bound)
+            outcome = "excluded" if least < 0.0 else known.outcome
+            method = "bounds" if least < known.bound else known.method
+            self.results[i] = replace(known, outcome=outcome, method=method, bound=least)
+        return True
+
+    def attack(self) -> None:
+        """Projected gradient from the centre and random points, for every clause at once."""
+        rng = np.random.default_rng(self.settings.seed)
+        starts = start_points(self.region, rng, max(1, self.settings.restarts))
+        most = max(len(c.rows) for c in self.clauses)
+        # Shorter clauses repeat their first row, which changes no minimum.
+        pick = [np.minimum(np.arange(most), len(c.rows) - 1) for c in self.clauses]
+        rows = np.stack([c.rows[p] for c, p in zip(self.clauses, pick, strict=True)])
+        offsets = np.stack([c.offsets[p] for c, p in zip(self.clauses, pick, strict=True)])
+        count = len(starts)
+        points, values = ascend(
+            self.network,
+            self.region,
+            np.repeat(rows, count, axis=0),
+            np.repeat(offsets, count, axis=0),
+            np.tile(starts, (len(self.clauses), 1)),
+        )
+        self.points = np.concatenate([self.region.centre[None], points])
+        for i in np.argsort(-values)[: 4 * count]:
+            if not self.positive(float(values[i])):
+                break
+            if self.confirm(points[i], "attack"):
+                return
+
+    def positive(self, margin: float) -> bool:
+        """Whether a margin reaches a clause."""
+        return margin > 0.0 if self.settings.strict else margin >= 0.0
+
+    def confirm(self, point: Array, method: str) -> bool:
+        """Record the point as witness, if it is one in every precision."""
+        inside = self.region.project(point[None])[0]
+        if self.network.dtype != "float64":
+            # The model would round its input anyway; stay inside the region doing so.
+            inside = _representable(inside, self.region, self.network.dtype)
+        if not self.region.contains(inside):
+            return False
+        exact = self.network(inside).reshape(1, -1)
+        own = self.network.replay(inside).reshape(1, -1)
+        margins = [(float(c.margin(exact)[0]), float(c.margin(own)[0])) for c in self.clauses]
+        best = max(range(len(margins)), key=lambda i: min(margins[i]))
+        if not self.positive(min(margins[best])):
+            return False
+        self.results[best] = replace(self.results[best], outcome="witness", method=method)
+        self.witness = Witness(inside, best, *margins[best])
+        return True
+
+    def mip(self, goals: Network, bounds: Bounds) -> None:
+        """One MIP for each clause still open, the most promising first."""
+        try:
+            with self.watch("build"):
+                encoding = encode(
+                    goals,
+                    self.region,
+                    bounds.intervals,
+                    formulation_name=self.settings.formulation,
+                )
+        except BoundsError as error:
+            self.reason = str(error)
+            return
+        self.n_binaries = encoding.n_binaries
+        with self.watch("check"):
+            point = encoding.complete(self.region.centre)
+            wrong = encoding.arrays().violation(point)
+        if wrong > 1e-6 * (1.0 + float(np.abs(point).max(initial=0.0))):
+            self.reason = f"the program excludes the centre of the region by {wrong:.3g}"
+            return
+        self.solver = f"HiGHS {highs_version()}"
+        left = [i for i, r in enumerate(self.results) if r.outcome == "open"]
+        for i in sorted(left, key=lambda i: -self.results[i].bound):
+            if self.watch.expired:
+                self.reason = "time limit reached"
+                return
+            self.decide(encoding, bounds, i)
+            if self.witness is not None:
+                return
+        details = {r.detail for r in self.results if r.outcome == "open"}
+        self.reason = "; ".join(sorted(details))
+
+    def decide(self, encoding: Encoding, bounds: Bounds, i: int) -> None:
+        """Settle one clause: maximise its smallest row until the sign is known."""
+        sizes = self.stack.split(bounds.output.magnitude.reshape(-1))[i]
+        margin = MARGIN * max(1.0, float(sizes.max()))
+        limits = Limits(time=self.watch.left, cutoff=margin, target=-margin)
+        settings = self.settings
+        try:
+            with self.watch("build"):
+                arrays = self.program(encoding, bounds, i)
+            with self.watch("solve"):
+                answer = solve(arrays, limits=limits, threads=settings.threads, seed=settings.seed)
+        except SolverError as error:
+            self.leave_open(i, str(error))
+            return
+        with self.watch("check"):
+            self.judge(answer, encoding, i, margin)
+
+    def program(self, encoding: Encoding, bounds: Bounds, i: int) -> ProgramArrays:
+        """Minimise minus the smallest row of clause ``i``."""
+        first, count = self.stack.starts[i], len(self.clauses[i].rows)
+        forms = encoding.output.select(np.arange(first, first + count))
+        if count == 1:
+            return encoding.program.freeze(-forms)
+        program = encoding.program.copy()
+        lower = float(bounds.output.lower.reshape(-1)[first : first + count].min())
+        upper = float(bounds.output.upper.reshape(-1)[first : first + count].min())
+        smallest = AffineForm.of_columns(program.add_columns([lower], [max(lower, upper)]))
+        spread = smallest.select(np.zeros(count, dtype=np.intp))
+        program.add_rows(forms - spread, lower=0.0, upper=np.inf)
+        return program.freeze(-smallest)
+
+    def judge(self, answer: Solution, encoding: Encoding, i: int, margin: float) -> None:
+        """Turn a solver answer into a result; only an exhausted search excludes a clause."""
+        known = self.results[i]
+        bound = min(known.bound, -answer.bound)
+        self.results[i] = replace(known, method="mip", bound=bound, nodes=answer.nodes)
+        if answer.values is not None and self.confirm(answer.values[encoding.inputs], "mip"):
+            return
+        proven = answer.status in {Status.CUTOFF, Status.OPTIMAL} and -answer.bound <= -margin
+        outputs = self.network(self.points).reshape(len(self.points), -1)
+        reached = float(self.clauses[i].margin(outputs).max())
+        if proven and reached > -margin:
+            self.leave_open(i, "the solver excludes a point that exists")
+        elif proven:
+            self.results[i] = replace(
+                self.results[i], outcome="excluded", detail=answer.status.value
+            )
+        elif answer.status in {Status.OPTIMAL, Status.TARGET_REACHED, Status.CUTOFF}:
+            self.leave_open(i, "the margin is within tolerance of zero")
+        else:
+            self.leave_open(i, answer.status.value)
+
+    def leave_open(self, i: int, detail: str) -> None:
+        """Record why a clause stays open."""
+        named = f"{self.clauses[i].name}: {detail}"
+        self.results[i] = replace(self.results[i], outcome="open", detail=named)
+
+
+def _representable(point: Array, region: Region, dtype: str) -> Array:
+    """Nearby point whose coordinates the dtype of the model can hold, if the region has one.
+
+    Every coordinate is rounded towards the centre, so that no deviation grows.
+    """
+    rounded = point.astype(dtype)
+    exact = rounded.astype(np.float64)
+    away = np.abs(exact - region.centre) > np.abs(point - region.centre)
+    inward = np.where(exact > region.centre, -np.inf, np.inf).astype(dtype)
+    stepped = np.where(away, np.nextafter(rounded, inward), rounded).astype(np.float64)
+    return stepped if region.contains(stepped) else point
