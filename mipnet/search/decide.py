@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from formulations import AffineForm, ProgramArrays
-from mipnet.bounds import Bounds, compute_bounds
-from mipnet.bounds.cascade import lp_bounds
+from mipnet.bounds import Bounds, compute_bounds, lp_bounds
 from mipnet.clocks import Stopwatch
 from mipnet.encode import Encoding, encode
 from mipnet.errors import BoundsError, SolverError
@@ -28,7 +27,7 @@ from mipnet.solver import Limits, Solution, Status, highs_version, solve
 #: before it counts as proven.
 MARGIN = 1e-6
 #: Share of the time left that LP tightening may take, and its limit without a time limit.
-_LP_SHARE, _LP_SECONDS = 0.2, 20.0
+LP_SHARE, LP_SECONDS = 0.2, 20.0
 
 
 @dataclass
@@ -128,7 +127,7 @@ class Decision:
             return
         if self.settings.bounds == "lp":
             left = self.watch.left
-            budget = _LP_SECONDS if left is None else _LP_SHARE * left
+            budget = LP_SECONDS if left is None else LP_SHARE * left
             with self.watch("bound"):
                 bounds = lp_bounds(
                     goals,

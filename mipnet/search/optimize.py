@@ -8,16 +8,18 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.bounds import compute_bounds
+from formulations import ProgramArrays
+from mipnet.bounds import Bounds, compute_bounds, lp_bounds
 from mipnet.clocks import Clocks, Stopwatch
 from mipnet.encode import Encoding, encode
-from mipnet.errors import QueryError
+from mipnet.errors import QueryError, SolverError
 from mipnet.network import Affine, Network
 from mipnet.network.layers.base import Array
 from mipnet.network.readers import load
 from mipnet.region import Box, Region
 from mipnet.search.attack import ascend, start_points
-from mipnet.solver import Limits, Solution, Status, highs_version, solve
+from mipnet.search.decide import LP_SECONDS, LP_SHARE
+from mipnet.solver import Limits, Solution, Status, solve
 
 #: An optimum is claimed when value and bound agree to this, relative to 1 + |value|.
 GAP = 1e-6
@@ -154,54 +156,141 @@ def minimize(
     if weights.size != net.n_outputs or not np.isfinite(weights).all():
         msg = f"the objective needs {net.n_outputs} finite coefficients, got {weights.tolist()}"
         raise QueryError(msg)
-    where = as_region(net, region)
-    watch = Stopwatch(time_limit)
     scalar = net.then(Affine(weights[None], np.zeros(1)), "objective")
-    with watch("attack"):
-        rng = np.random.default_rng(seed)
-        starts = start_points(where, rng, max(1, restarts))
+    task = _Minimisation(scalar, as_region(net, region), Stopwatch(time_limit), seed)
+    try:
+        task.run(bounds, formulation, max(1, restarts), threads)
+    except KeyboardInterrupt:
+        task.end("interrupted", "interrupted")
+    except SolverError as error:
+        task.end("error", str(error))
+    return task.result()
+
+
+@dataclass
+class _Minimisation:
+    """State of one minimisation; whatever is known when it ends is returned."""
+
+    scalar: Network
+    region: Region
+    watch: Stopwatch
+    seed: int
+    point: Array = field(init=False)
+    value: float = np.inf
+    bound: float = -np.inf
+    status: OptimumStatus = "time_limit"
+    message: str = ""
+    known: Bounds | None = None
+    encoding: Encoding | None = None
+    arrays: ProgramArrays | None = None
+    answer: Solution | None = None
+
+    def __post_init__(self) -> None:
+        self.point = self.region.centre
+        self.value = float(self.scalar(self.point).reshape(-1)[0])
+
+    def end(self, status: OptimumStatus, message: str = "") -> None:
+        self.status, self.message = status, message
+
+    @property
+    def slack(self) -> float:
+        return GAP * (1.0 + abs(self.value))
+
+    def run(self, bounds: str, formulation: str, restarts: int, threads: int) -> None:
+        with self.watch("attack"):
+            points = self.attack(restarts)
+        with self.watch("bound"):
+            self.known = self.tighten(bounds, threads)
+            self.bound = float(self.known.output.lower.reshape(-1)[0])
+        with self.watch("check"):
+            wrong = self.known.violation(points)
+        if wrong is not None:
+            self.end("inconsistent", f"bounds contradicted by a point of the region: {wrong}")
+            return
+        with self.watch("build"):
+            self.encoding = encode(
+                self.scalar, self.region, self.known.intervals, formulation_name=formulation
+            )
+            self.arrays = self.encoding.arrays(np.ones(1))
+            start = self.encoding.complete(self.point)
+        if self.value <= self.bound + self.slack:
+            self.end("optimal", "bounds meet the value of a known point")
+            return
+        wrong_by = self.arrays.violation(start)
+        if wrong_by > 1e-6 * (1.0 + float(np.abs(start).max(initial=0.0))):
+            self.end("inconsistent", f"the program excludes a known point by {wrong_by:.3g}")
+            return
+        with self.watch("solve"):
+            limits = Limits(time=self.watch.left)
+            self.answer = solve(
+                self.arrays, limits=limits, start=start, threads=threads, seed=self.seed
+            )
+        with self.watch("check"):
+            self.judge(self.answer, self.encoding)
+
+    def attack(self, restarts: int) -> Array:
+        rng = np.random.default_rng(self.seed)
+        starts = start_points(self.region, rng, restarts)
         rows = -np.ones((len(starts), 1, 1))
-        points, values = ascend(scalar, where, rows, np.zeros((len(starts), 1)), starts)
-    with watch("bound"):
-        known = compute_bounds(scalar, where, bounds)
-    with watch("check"):
-        wrong = known.violation(points)
-    with watch("build"):
-        encoding = encode(scalar, where, known.intervals, formulation_name=formulation)
-        arrays = encoding.arrays(np.ones(1))
-    incumbent = points[int(np.argmax(values))]
-    start = encoding.complete(incumbent)
-    usable = arrays.violation(start) <= 1e-6 * (1.0 + float(np.abs(start).max(initial=0.0)))
-    with watch("solve"):
-        answer = solve(
-            arrays,
-            limits=Limits(time=watch.left),
-            start=start if usable else None,
-            threads=threads,
-            seed=seed,
+        points, values = ascend(self.scalar, self.region, rows, np.zeros(rows.shape[:2]), starts)
+        best = int(np.argmax(values))
+        self.point, self.value = points[best], -float(values[best])
+        return points
+
+    def tighten(self, method: str, threads: int) -> Bounds:
+        quick = compute_bounds(self.scalar, self.region, "crown" if method == "lp" else method)
+        floor = float(quick.output.lower.reshape(-1)[0])
+        if method != "lp" or self.value <= floor + self.slack:
+            return quick
+        left = self.watch.left
+        budget = LP_SECONDS if left is None else LP_SHARE * left
+        return lp_bounds(self.scalar, self.region, budget=budget, threads=threads, first=quick)
+
+    def judge(self, answer: Solution, encoding: Encoding) -> None:
+        """Replay the solver's point, and hold value and bound against each other."""
+        if answer.values is not None:
+            point = self.region.project(answer.values[encoding.inputs][None])[0]
+            value = float(self.scalar(point).reshape(-1)[0])
+            if value < self.value:
+                self.point, self.value = point, value
+        self.bound = max(self.bound, answer.bound)
+        if self.value < self.bound - self.slack:
+            reason = f"a point reaches {self.value!r}, below the proven bound {self.bound!r}"
+            self.end("inconsistent", reason)
+        elif self.value <= self.bound + self.slack:
+            self.end("optimal", answer.message)
+        elif answer.status is Status.OPTIMAL:
+            reason = f"the replay gives {self.value!r}, the solver {answer.objective!r}"
+            self.end("inconsistent", reason)
+        elif answer.status in _ENDS:
+            self.end(_ENDS[answer.status], answer.message)
+        else:
+            self.end("error", answer.message)
+
+    def result(self) -> Optimum:
+        answer, arrays, encoding = self.answer, self.arrays, self.encoding
+        return Optimum(
+            status=self.status,
+            value=self.value,
+            point=self.point,
+            bound=min(self.bound, self.value) if self.status == "optimal" else self.bound,
+            solver_value=None if answer is None else answer.objective,
+            nodes=0 if answer is None else answer.nodes,
+            n_binaries=0 if encoding is None else encoding.n_binaries,
+            n_rows=0 if arrays is None else arrays.n_rows,
+            n_nonzeros=0 if arrays is None else arrays.n_nonzeros,
+            n_unstable=0 if self.known is None else self.known.n_unstable,
+            clocks=self.watch.clocks,
+            solver="" if answer is None else f"HiGHS {answer.version}",
+            message=self.message,
         )
-    floor = float(known.output.lower.reshape(-1)[0])
-    with watch("check"):
-        point, value = _best(scalar, where, incumbent, answer, encoding)
-    bound = max(answer.bound, floor)
-    status, message = _judge(answer, value, bound)
-    if wrong is not None or not usable:
-        status, message = "inconsistent", f"bounds contradicted by a point of the region: {wrong}"
-    return Optimum(
-        status=status,
-        value=value,
-        point=point,
-        bound=min(bound, value) if status == "optimal" else bound,
-        solver_value=answer.objective,
-        nodes=answer.nodes,
-        n_binaries=encoding.n_binaries,
-        n_rows=arrays.n_rows,
-        n_nonzeros=arrays.n_nonzeros,
-        n_unstable=known.n_unstable,
-        clocks=watch.clocks,
-        solver=f"HiGHS {highs_version()}",
-        message=message,
-    )
+
+
+#: Solver statuses that end a minimisation without proof and without fault.
+_ENDS: dict[Status, OptimumStatus] = {
+    Status.TIME_LIMIT: "time_limit",
+    Status.INTERRUPTED: "interrupted",
+}
 
 
 def as_region(
@@ -219,30 +308,3 @@ def as_region(
         msg = f"bounds have {lower.size} and {upper.size} values for {n} inputs"
         raise QueryError(msg)
     return Box(np.broadcast_to(lower, (n,)), np.broadcast_to(upper, (n,)))
-
-
-def _best(
-    scalar: Network, region: Region, incumbent: Array, answer: Solution, encoding: Encoding
-) -> tuple[Array, float]:
-    """Better of the gradient point and the solver's point, both replayed inside the region."""
-    candidates = [incumbent]
-    if answer.values is not None:
-        candidates.append(region.project(answer.values[encoding.inputs][None])[0])
-    values = [float(scalar(c).reshape(-1)[0]) for c in candidates]
-    best = int(np.argmin(values))
-    return candidates[best], values[best]
-
-
-def _judge(answer: Solution, value: float, bound: float) -> tuple[OptimumStatus, str]:
-    slack = GAP * (1.0 + abs(value))
-    if value < bound - slack:
-        return "inconsistent", f"a point reaches {value!r}, below the proven bound {bound!r}"
-    if answer.status is Status.OPTIMAL or value <= bound + slack:
-        if value > bound + slack:
-            return "inconsistent", f"the replay gives {value!r}, the solver {answer.objective!r}"
-        return "optimal", answer.message
-    if answer.status is Status.TIME_LIMIT:
-        return "time_limit", answer.message
-    if answer.status is Status.INTERRUPTED:
-        return "interrupted", answer.message
-    return "error", answer.message
