@@ -13,12 +13,17 @@ import numpy as np
 
 from mipnet.bounds.crown import crown_lower
 from mipnet.clocks import Stopwatch
-from mipnet.network import Interval, Network
+from mipnet.network import Affine, Interval, Network
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
+from mipnet.search.goal import Stack
 
 #: Boxes bounded in one batch.
 BATCH = 128
+
+#: Points on the boundary that turn out no witness before bisection gives up: at a tie no box
+#: that holds it is ever settled.
+_MISSES = 20
 
 #: From lower bounds (batch, rows) of the boxes to the boxes that are settled, shape (batch,).
 Settled = Callable[[Array], Array]
@@ -120,47 +125,54 @@ class BoxTree:
         self.bounds, self.axes = self.bounds[alive], self.axes[alive]
 
 
-def minimise_by_bisection(
-    scalar: Network, region: Region, point: Array, watch: Stopwatch, *, gap: float, boxes: int
-) -> tuple[Array, float, float, int]:
-    """Minimise the single output of a network over a region.
+def exclude_by_bisection(
+    network: Network,
+    region: Region,
+    stack: Stack,
+    watch: Stopwatch,
+    *,
+    boxes: int,
+    hit: Callable[[Array], bool],
+) -> tuple[bool, int]:
+    """Try to exclude every clause on every box of a bisection.
 
     Parameters
     ----------
-    scalar : Network
-        With one output.
+    network : Network
     region : Region
-    point : array, shape (n_inputs,)
-        A start point inside the region.
+    stack : Stack
+        The clauses.
     watch : Stopwatch
-        Stops when its time is up.
-    gap : float
-        Stop when value and bound are this close.
     boxes : int
         Stop after this many boxes.
+    hit : callable
+        Gets the most promising point of every step, shape (n_inputs,); returns True to stop.
 
     Returns
     -------
-    point : array, shape (n_inputs,)
-    value, bound : float
+    excluded : bool
+        Whether no clause can be reached anywhere.
     visited : int
     """
-    best, value = point, float(scalar(point).reshape(-1)[0])
-    tree = BoxTree(scalar, region)
-    floor = np.inf
+    negated = network.then(Affine(-stack.rows, -stack.offsets), "negated")
+    tree = BoxTree(negated, region)
 
     def settled(bounds: Array) -> Array:
-        nonlocal floor
-        done = bounds[:, 0] >= value - gap
-        floor = min(floor, float(bounds[done, 0].min(initial=np.inf)))
-        return np.asarray(done)
+        # A clause is out of reach where some row stays below zero.
+        return np.asarray((stack.tightest(-bounds) < 0.0).all(axis=-1))
 
+    tree.drop(settled)
+    misses = 0
     while tree.open and not watch.expired and tree.visited < boxes:
-        candidates = tree.step(tree.bounds[:, 0], settled)
-        values = scalar(candidates).reshape(-1)
-        least = int(np.argmin(values))
-        if values[least] < value:
-            best, value = candidates[least], float(values[least])
-        tree.drop(settled)
-    bound = min(floor, float(tree.bounds[:, 0].min(initial=np.inf)), value)
-    return best, value, bound, tree.visited
+        # Depth first keeps the tree small: the largest margins are nearest to a decision.
+        reach = stack.tightest(-tree.bounds).max(axis=-1)
+        points = tree.step(-reach, settled)
+        outputs = network(points).reshape(len(points), -1)
+        margins = np.stack([c.margin(outputs) for c in stack.clauses]).max(axis=0)
+        best = int(np.argmax(margins))
+        if margins[best] < 0.0:
+            continue
+        misses += 1
+        if hit(points[best]) or misses > _MISSES:
+            return False, tree.visited
+    return tree.open == 0, tree.visited

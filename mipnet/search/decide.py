@@ -19,13 +19,18 @@ from mipnet.network import Affine, Network
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
 from mipnet.search.attack import ascend, start_points
+from mipnet.search.bisection import exclude_by_bisection
 from mipnet.search.goal import Clause, Stack
 from mipnet.search.verdict import ClauseResult, Witness
 from mipnet.solver import Limits, Solution, Status, highs_version, solve
+from mipnet.threads import one_blas_thread
 
 #: Margin, relative to the size of the clause's rows, by which the solver must exclude a clause
 #: before it counts as proven.
 MARGIN = 1e-6
+#: Inputs up to which boxes are bisected before any MIP, how many boxes at most, and the share
+#: of the time left they may take.
+BISECTION_INPUTS, BISECTION_BOXES, BISECTION_SHARE = 8, 200_000, 0.7
 #: Share of the time left that LP tightening may take, and its limit without a time limit.
 LP_SHARE, LP_SECONDS = 0.2, 20.0
 
@@ -101,19 +106,24 @@ class Decision:
         """Whether every clause is proven out of reach."""
         return all(r.outcome == "excluded" for r in self.results)
 
+    def decided(self) -> bool:
+        """Whether there is a witness or a proof."""
+        return self.witness is not None or self.excluded
+
     def run(self) -> None:
         """Search until decided, out of time or interrupted; the state tells which."""
         try:
-            self._run()
+            with one_blas_thread():
+                self._run()
         except KeyboardInterrupt:
             self.reason = "interrupted"
-        if self.witness is not None or self.excluded:
+        if self.decided():
             self.reason = ""
 
     def _run(self) -> None:
         with self.watch("attack"):
             self.attack()
-        if self.witness is not None:
+        if self.decided():
             return
         if self.watch.expired:
             self.reason = "time limit reached before bounds were computed"
@@ -123,8 +133,13 @@ class Decision:
         quick = "crown" if self.settings.bounds == "lp" else self.settings.bounds
         with self.watch("bound"):
             bounds = compute_bounds(goals, self.region, quick)
-        if not self.accept(bounds) or self.excluded:
+        if not self.accept(bounds) or self.decided():
             return
+        if self.region.n_inputs <= BISECTION_INPUTS:
+            with self.watch("bound"):
+                self.bisect()
+            if self.decided():
+                return
         if self.settings.bounds == "lp":
             left = self.watch.left
             budget = LP_SECONDS if left is None else LP_SHARE * left
@@ -136,7 +151,7 @@ class Decision:
                     threads=self.settings.threads,
                     first=bounds,
                 )
-            if not self.accept(bounds) or self.excluded:
+            if not self.accept(bounds) or self.decided():
                 return
         self.mip(goals, bounds)
 
@@ -203,6 +218,31 @@ class Decision:
         self.witness = Witness(inside, best, *margins[best])
         return True
 
+    def bisect(self) -> None:
+        """Halve the inputs until bounds decide every box, within a share of the time."""
+        left = self.watch.left
+        watch = Stopwatch(None if left is None else BISECTION_SHARE * left)
+        excluded, visited = exclude_by_bisection(
+            self.network,
+            self.region,
+            self.stack,
+            watch,
+            boxes=BISECTION_BOXES,
+            hit=lambda point: self.confirm(point, "bisection"),
+        )
+        if not excluded:
+            return
+        for i, known in enumerate(self.results):
+            if known.outcome == "open":
+                self.results[i] = replace(
+                    known,
+                    outcome="excluded",
+                    method="bisection",
+                    bound=min(known.bound, 0.0),
+                    nodes=visited,
+                    detail=f"{visited} boxes",
+                )
+
     def mip(self, goals: Network, bounds: Bounds) -> None:
         """One MIP for each clause still open, the most promising first."""
         try:
@@ -230,7 +270,7 @@ class Decision:
                 self.reason = "time limit reached"
                 return
             self.decide(encoding, bounds, i)
-            if self.witness is not None:
+            if self.decided():
                 return
         details = {r.detail for r in self.results if r.outcome == "open"}
         self.reason = "; ".join(sorted(details))

@@ -20,6 +20,7 @@ from mipnet.region import Box, Region
 from mipnet.search.attack import ascend, start_points
 from mipnet.search.decide import LP_SECONDS, LP_SHARE
 from mipnet.solver import Limits, Solution, Status, solve
+from mipnet.threads import one_blas_thread
 
 #: An optimum is claimed when value and bound agree to this, relative to 1 + |value|.
 GAP = 1e-6
@@ -159,7 +160,8 @@ def minimize(
     scalar = net.then(Affine(weights[None], np.zeros(1)), "objective")
     task = _Minimisation(scalar, as_region(net, region), Stopwatch(time_limit), seed)
     try:
-        task.run(bounds, formulation, max(1, restarts), threads)
+        with one_blas_thread():
+            task.run(bounds, formulation, max(1, restarts), threads)
     except KeyboardInterrupt:
         task.end("interrupted", "interrupted")
     except SolverError as error:

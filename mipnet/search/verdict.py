@@ -28,12 +28,12 @@ class ClauseResult:
         ``class 3``, or the name of a clause of a property.
     outcome : {"excluded", "witness", "open"}
         Proven impossible, reached by the witness, or undecided.
-    method : {"attack", "bounds", "mip", "none"}
+    method : {"attack", "bounds", "bisection", "mip", "none"}
         What decided it.
     bound : float
         Proven upper bound of the margin over the region; the clause is out of reach below 0.
     nodes : int
-        Branch-and-bound nodes.
+        Branch-and-bound nodes, or boxes.
     detail : str
         Solver status or reason.
     """

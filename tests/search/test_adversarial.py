@@ -23,8 +23,13 @@ def exact_distance(x: np.ndarray, centre: np.ndarray, norm: str) -> Fraction:
 
 
 @pytest.mark.parametrize("norm", ["linf", "l1"])
-@pytest.mark.parametrize("seed", range(25))
-def test_verdict_agrees_with_enumeration(seed: int, norm: str) -> None:
+@pytest.mark.parametrize("bisect", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_verdict_agrees_with_enumeration(
+    monkeypatch: pytest.MonkeyPatch, seed: int, bisect: bool, norm: str
+) -> None:
+    if not bisect:
+        monkeypatch.setattr(decide, "BISECTION_INPUTS", 0)
     net = random_network(seed, (3, 4, 3, 3) if seed % 2 else (4, 5, 3), scale=1.5)
     rng = np.random.default_rng(100 + seed)
     x = rng.uniform(-1.0, 1.0, net.n_inputs)
@@ -178,10 +183,10 @@ def test_nan_centre_is_refused() -> None:
 def hard_case() -> tuple[Network, np.ndarray, float]:
     """A question that attack and bounds leave to the MIP, and whose answer is robust."""
     for seed in range(200):
-        net = random_network(seed, (4, 8, 8, 3), 1.5)
-        verdict = find_adversarial(net, np.zeros(4), radius=0.3)
+        net = random_network(seed, (10, 8, 8, 3), 1.5)
+        verdict = find_adversarial(net, np.zeros(10), radius=0.3)
         if verdict.status == "robust" and any(c.method == "mip" for c in verdict.clauses):
-            return net, np.zeros(4), 0.3
+            return net, np.zeros(10), 0.3
     pytest.fail("no such case among the seeds")
 
 
@@ -222,8 +227,8 @@ def test_solver_that_ends_early_is_unresolved(
 
 def test_solver_that_claims_too_much_is_unresolved(monkeypatch: pytest.MonkeyPatch) -> None:
     """The solver calls everything excluded although the attack was switched off on a bad case."""
-    net = random_network(4, (4, 8, 8, 3), 1.5)
-    x, radius = np.zeros(4), 1.0
+    net = random_network(4, (10, 8, 8, 3), 1.5)
+    x, radius = np.zeros(10), 1.0
     assert find_adversarial(net, x, radius=radius).status == "witness"
 
     def excludes(*_: object, limits: object, **__: object) -> Solution:
