@@ -1,0 +1,248 @@
+"""From a Pyomo model to program arrays: network rows as matrices, the rest term by term."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyomo.environ as pyo
+import scipy.sparse as sp
+from pyomo.core.base.block import BlockData
+from pyomo.core.base.enums import SortComponents
+from pyomo.network import Port
+from pyomo.repn.linear import LinearRepnVisitor
+from pyomo.repn.util import VarRecorder, categorize_valid_components
+
+from formulations import ProgramArrays
+from mipnet.embedding.network_block import NetworkBlock
+from mipnet.embedding.rows import RowArrays, Rows
+from mipnet.errors import EmbeddingError
+
+Array = npt.NDArray[np.float64]
+Columns = npt.NDArray[np.int32]
+
+_KNOWN = {
+    pyo.Block,
+    pyo.Constraint,
+    pyo.Expression,
+    pyo.ExternalFunction,
+    pyo.Objective,
+    pyo.Param,
+    pyo.RangeSet,
+    pyo.Set,
+    pyo.Suffix,
+    pyo.Var,
+    Port,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledModel:
+    """A Pyomo model as a minimisation over numbered columns.
+
+    Attributes
+    ----------
+    arrays : ProgramArrays
+    variables : list of VarData
+        The variable of each column; fixed ones have equal bounds.
+    place : dict
+        Column by ``id`` of the variable.
+    sign : float
+        -1 where the model maximises, else 1.
+    blocks : tuple of NetworkBlock
+        Active network blocks, in order of declaration.
+    """
+
+    arrays: ProgramArrays
+    variables: list[Any]
+    place: dict[int, int]
+    sign: float
+    blocks: tuple[NetworkBlock, ...]
+
+    def columns(self, variables: Iterable[Any]) -> Columns:
+        """Return the columns of variables, -1 for one that no active component uses."""
+        return np.array([self.place.get(id(v), -1) for v in variables], dtype=np.int32)
+
+
+def compile_model(model: Any) -> CompiledModel:
+    """Compile the active part of a linear Pyomo model.
+
+    Parameters
+    ----------
+    model : ConcreteModel or block
+
+    Raises
+    ------
+    EmbeddingError
+        When the model is not constructed, holds active components other than blocks, linear
+        constraints and one linear objective, or a variable is fixed without a value or has a
+        domain that is neither continuous nor integer; names the component.
+    """
+    if not isinstance(model, BlockData) or not model.is_constructed():
+        msg = f"expected a constructed Pyomo model or block, not {model}"
+        raise EmbeddingError(msg)
+    if not model.active:
+        msg = f"{model.name} is deactivated"
+        raise EmbeddingError(msg)
+    _, unknown = categorize_valid_components(model, active=True, valid=_KNOWN)
+    if unknown:
+        listing = ", ".join(f"{c.name} ({t.__name__})" for t, cs in unknown.items() for c in cs)
+        msg = f"mipnet.solve takes blocks, linear constraints and one objective; not: {listing}. "
+        msg += "Transform them to linear constraints first (for disjunctions: gdp.bigm)"
+        raise EmbeddingError(msg)
+    compiler = _Compiler()
+    blocks = []
+    for block in model.block_data_objects(active=True, descend_into=pyo.Block):
+        if isinstance(block, NetworkBlock):
+            blocks.append(block)
+        for constraint in block.component_objects(pyo.Constraint, True, descend_into=False):
+            compiler.add_constraint(constraint)
+    objectives = list(model.component_data_objects(pyo.Objective, active=True))
+    if len(objectives) > 1:
+        msg = f"several active objectives: {', '.join(o.name for o in objectives)}; deactivate all "
+        msg += "but one"
+        raise EmbeddingError(msg)
+    sign = compiler.set_objective(objectives[0]) if objectives else 1.0
+    return CompiledModel(compiler.arrays(), compiler.variables, compiler.place, sign, tuple(blocks))
+
+
+class _Compiler:
+    """Collects columns and rows."""
+
+    def __init__(self) -> None:
+        self.variables: list[Any] = []
+        self.place: dict[int, int] = {}
+        self._parts: list[RowArrays] = []
+        self._held: list[tuple[Columns, Array, Array]] = []
+        self._cost: dict[int, float] = {}
+        self._offset = 0.0
+        recorder = VarRecorder({}, SortComponents.UNSORTED)
+        self._visitor = LinearRepnVisitor({}, var_recorder=recorder)
+
+    def add_constraint(self, constraint: Any) -> None:
+        """Append the active members of a constraint."""
+        if isinstance(constraint, Rows):
+            self._add_matrix(constraint)
+            members = constraint.replaced()
+        else:
+            members = [c for c in constraint.values() if c.active]
+        if members:
+            self._add_linear(members)
+
+    def set_objective(self, objective: Any) -> float:
+        """Take the objective; return its sign."""
+        sign = -1.0 if objective.sense == pyo.maximize else 1.0
+        terms, constant = self._linear(objective, objective.expr)
+        self._cost = {self._column(v): sign * c for v, c in terms}
+        self._offset = sign * constant
+        return sign
+
+    def _column(self, variable: Any) -> int:
+        place = self.place.setdefault(id(variable), len(self.variables))
+        if place == len(self.variables):
+            self.variables.append(variable)
+        return place
+
+    def _add_matrix(self, rows: Rows) -> None:
+        columns = np.array([self._column(v) for v in rows.columns], dtype=np.int32)
+        source, kept = rows.arrays, rows.kept()
+        matrix, lower, upper = source.matrix, source.lower, source.upper
+        if kept.size < lower.size:
+            matrix, lower, upper = matrix[kept], lower[kept], upper[kept]
+        at = columns[matrix.indices]
+        if (np.diff(matrix.indptr) == 1).all() and (matrix.data == 1.0).all():
+            self._held.append((at, lower, upper))
+            return
+        wide = (matrix.shape[0], len(self.variables))
+        self._parts.append(
+            RowArrays(sp.csr_array((matrix.data, at, matrix.indptr), shape=wide), lower, upper)
+        )
+
+    def _add_linear(self, constraints: list[Any]) -> None:
+        data: list[float] = []
+        indices: list[int] = []
+        starts, lower, upper = [0], [], []
+        for constraint in constraints:
+            try:
+                low, body, high = constraint.lb, constraint.body, constraint.ub
+            except ValueError as error:
+                msg = f"{constraint.name}: {error}"
+                raise EmbeddingError(msg) from error
+            terms, constant = self._linear(constraint, body)
+            indices += [self._column(v) for v, _ in terms]
+            data += [c for _, c in terms]
+            starts.append(len(data))
+            lower.append(-np.inf if low is None else low - constant)
+            upper.append(np.inf if high is None else high - constant)
+        shape = (len(lower), len(self.variables))
+        matrix = sp.csr_array((np.array(data, float), indices, starts), shape=shape)
+        self._parts.append(RowArrays(matrix, np.array(lower, float), np.array(upper, float)))
+
+    def _linear(self, component: Any, expression: Any) -> tuple[list[tuple[Any, float]], float]:
+        """Terms and constant of a linear expression, fixed variables in the constant."""
+        form = self._visitor.walk_expression(expression)
+        if form.nonlinear is not None:
+            msg = f"{component.name} is not linear ({form.nonlinear}); mipnet.solve takes linear "
+            msg += "models: solve this one with another Pyomo solver"
+            raise EmbeddingError(msg)
+        known = self._visitor.var_recorder.var_map
+        try:
+            terms = [(known[key], float(c)) for key, c in form.linear.items()]
+            constant = float(form.constant)
+        except (TypeError, ValueError):
+            # Pyomo's InvalidNumber: what became of a missing value.
+            terms, constant = [], math.nan
+        if not (math.isfinite(constant) and all(math.isfinite(c) for _, c in terms)):
+            msg = f"{component.name} has a NaN or infinite coefficient, or a fixed variable or "
+            msg += "parameter without a value"
+            raise EmbeddingError(msg)
+        return terms, constant
+
+    def arrays(self) -> ProgramArrays:
+        """Assemble what was collected."""
+        n = len(self.variables)
+        limits = np.array(list(_limits(self.variables)), dtype=np.float64).reshape(n, 3)
+        lower, upper = limits[:, 0].copy(), limits[:, 1].copy()
+        for at, low, high in self._held:
+            np.maximum.at(lower, at, low)
+            np.minimum.at(upper, at, high)
+        blocks = [
+            sp.csr_array((p.matrix.data, p.matrix.indices, p.matrix.indptr), (p.lower.size, n))
+            for p in self._parts
+        ]
+        matrix = sp.csr_array(sp.vstack(blocks)) if blocks else sp.csr_array((0, n))
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        cost = np.zeros(n)
+        cost[list(self._cost)] = list(self._cost.values())
+        return ProgramArrays(
+            lower,
+            upper,
+            cost,
+            limits[:, 2] > 0.0,
+            matrix,
+            np.concatenate([np.zeros(0), *(p.lower for p in self._parts)]),
+            np.concatenate([np.zeros(0), *(p.upper for p in self._parts)]),
+            self._offset,
+        )
+
+
+def _limits(variables: list[Any]) -> Iterator[tuple[float, float, bool]]:
+    """Bounds and integrality of variables; a fixed one is a constant."""
+    for var in variables:
+        if var.fixed:
+            if var.value is None:
+                msg = f"{var.name} is fixed and has no value"
+                raise EmbeddingError(msg)
+            yield float(var.value), float(var.value), False
+            continue
+        integer = var.is_integer()
+        if not integer and not var.is_continuous():
+            msg = f"{var.name} has the domain {var.domain}, which is neither continuous nor integer"
+            raise EmbeddingError(msg)
+        low, high = var.bounds
+        yield (-np.inf if low is None else low, np.inf if high is None else high, integer)

@@ -1,0 +1,177 @@
+"""What a user may plug into a network: variables, expressions, numbers, and their bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyomo.environ as pyo
+from pyomo.contrib.fbbt.fbbt import compute_bounds_on_expr
+from pyomo.core.base.indexed_component import IndexedComponent
+from pyomo.core.base.indexed_component_slice import IndexedComponent_slice
+from pyomo.core.expr.numvalue import NumericValue
+
+from mipnet.errors import EmbeddingError
+from mipnet.network import Network
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Plug:
+    """One network input.
+
+    Attributes
+    ----------
+    source : VarData, Pyomo expression, float or None
+        What the user gave; None where the block makes a variable of its own.
+    own : bool
+        Whether the block has to make a variable and, unless ``source`` is None or a number, tie
+        it to ``source`` by an equality.
+    lower, upper : float
+        Bounds of the source; infinite where it has none.
+    """
+
+    source: Any
+    own: bool
+    lower: float
+    upper: float
+
+    def describe(self, position: int) -> str:
+        """Name of the input for error messages."""
+        named = isinstance(self.source, NumericValue)
+        return f"input {position} ({self.source})" if named else f"input {position}"
+
+
+def plug(inputs: Any, network: Network) -> list[Plug]:
+    """Return one :class:`Plug` for each network input, flattened row-major.
+
+    Parameters
+    ----------
+    inputs : None, Var, expression, number, or nested containers of them
+        Indexed components count in the order of their index set; mappings with keys ``0..n-1`` in
+        key order, others in their own.
+
+    Raises
+    ------
+    EmbeddingError
+        When there are more or fewer than the network takes, or one is not a number, variable or
+        expression.
+    """
+    n = network.n_inputs
+    if inputs is None:
+        return [Plug(None, True, -np.inf, np.inf)] * n
+    sources = list(_flatten(inputs))
+    if len(sources) != n:
+        msg = f"the network takes {n} inputs (shape {network.input_shape}), {len(sources)} given"
+        raise EmbeddingError(msg)
+    plugs, seen = [], set()
+    for position, source in enumerate(sources):
+        plugs.append(_plug(position, source, taken=id(source) in seen))
+        seen.add(id(source))
+    return plugs
+
+
+def input_box(
+    plugs: list[Plug], network: Network, lower: npt.ArrayLike | None, upper: npt.ArrayLike | None
+) -> tuple[Array, Array]:
+    """Bounds of the inputs: those of the sources, narrowed by ``lower`` and ``upper``.
+
+    Inputs without a source take ``lower``/``upper``, and where those are absent the bounds that
+    came with the network.
+
+    Raises
+    ------
+    EmbeddingError
+        When an input has no finite bounds or contradictory ones; names it.
+    """
+    shape = network.input_shape
+    free = all(p.source is None for p in plugs)
+    if free and network.input_bounds is not None:
+        lower = network.input_bounds[0] if lower is None else lower
+        upper = network.input_bounds[1] if upper is None else upper
+    low = np.maximum([p.lower for p in plugs], _spread(lower, shape, -np.inf))
+    high = np.minimum([p.upper for p in plugs], _spread(upper, shape, np.inf))
+    for i in np.flatnonzero(~(np.isfinite(low) & np.isfinite(high)))[:1]:
+        missing = int(np.count_nonzero(~(np.isfinite(low) & np.isfinite(high))))
+        msg = f"{plugs[i].describe(i)} has no finite bounds: [{low[i]}, {high[i]}] ({missing} such "
+        msg += "input(s)); set them on the variable, or pass lower= and upper= to NetworkBlock"
+        raise EmbeddingError(msg)
+    for i in np.flatnonzero(low > high)[:1]:
+        msg = f"{plugs[i].describe(i)} has contradictory bounds: [{low[i]}, {high[i]}]"
+        raise EmbeddingError(msg)
+    return low, high
+
+
+def _flatten(inputs: Any) -> Iterator[Any]:
+    if isinstance(inputs, IndexedComponent) and inputs.is_indexed():
+        if not inputs.is_constructed():
+            msg = f"{inputs.name} is not constructed yet; embed networks in a ConcreteModel"
+            raise EmbeddingError(msg)
+        for item in inputs.values():
+            yield from _flatten(item)
+    elif isinstance(inputs, Mapping):
+        keys = list(inputs)
+        ordered = range(len(keys)) if set(keys) == set(range(len(keys))) else keys
+        for key in ordered:
+            yield from _flatten(inputs[key])
+    elif isinstance(inputs, list | tuple | np.ndarray | IndexedComponent_slice):
+        for item in inputs:
+            yield from _flatten(item)
+    else:
+        yield inputs
+
+
+def _plug(position: int, source: Any, *, taken: bool) -> Plug:
+    if isinstance(source, Real):
+        value = float(source)
+        return Plug(value, True, value, value)
+    if not isinstance(source, NumericValue):
+        msg = f"input {position} is a {type(source).__name__}; give variables, expressions, numbers"
+        raise EmbeddingError(msg)
+    try:
+        if source.is_variable_type():
+            low, high = source.bounds
+            if source.fixed and source.value is not None:
+                low = source.value if low is None else low
+                high = source.value if high is None else high
+            return Plug(source, taken, _number(low, -np.inf), _number(high, np.inf))
+        low, high = _expression_bounds(source)
+    except (TypeError, ValueError, AttributeError) as error:
+        msg = f"input {position} ({source}) has unusable bounds: {error}"
+        raise EmbeddingError(msg) from error
+    return Plug(source, True, low, high)
+
+
+def _expression_bounds(source: Any) -> tuple[float, float]:
+    """Interval bounds of an expression, widened to cover their rounding.
+
+    Parameters may change after the block was built, so an expression without variables has none.
+    """
+    if not source.is_potentially_variable():
+        return -np.inf, np.inf
+    low, high = compute_bounds_on_expr(source, ignore_fixed=True)
+    lower, upper = _number(low, -np.inf), _number(high, np.inf)
+    return lower - 1e-12 * (1.0 + abs(lower)), upper + 1e-12 * (1.0 + abs(upper))
+
+
+def _number(bound: Any, absent: float) -> float:
+    return absent if bound is None else float(pyo.value(bound))
+
+
+def _spread(bound: npt.ArrayLike | None, shape: tuple[int, ...], absent: float) -> Array:
+    size = int(np.prod(shape))
+    if bound is None:
+        return np.full(size, absent)
+    try:
+        values = np.asarray(bound, dtype=np.float64)
+        if values.shape == (size,):
+            return values
+        return np.broadcast_to(values, shape).reshape(-1)
+    except (TypeError, ValueError) as error:
+        msg = f"bounds of shape {np.shape(bound)} do not fit the inputs of shape {shape}"
+        raise EmbeddingError(msg) from error

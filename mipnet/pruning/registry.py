@@ -1,0 +1,146 @@
+"""The registry of pruning methods, and the one function that runs any of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy.typing as npt
+
+from mipnet.errors import MaskError
+from mipnet.pruning.base import NEEDS, Pruner, check_options
+from mipnet.pruning.report import PruneResult
+
+P = TypeVar("P", bound=type[Pruner])
+PRUNERS: dict[str, type[Pruner]] = {}
+
+
+def register_pruner(name: str) -> Callable[[P], P]:
+    """Class decorator that files a method under ``name``; put it above ``@dataclass``.
+
+    Raises
+    ------
+    TypeError
+        When the name is taken, ``scores``, ``source`` or ``needs`` is missing, or an option has
+        no default or is not a parameter of the constructor: at import, not at use.
+
+    Examples
+    --------
+    A method is one class::
+
+        @register_pruner("first")
+        @dataclass(kw_only=True)
+        class First(Pruner):
+            source = "keeps the units with the lowest index"
+            needs = frozenset()
+
+            def scores(self, network, data, rng):
+                return {n: -np.arange(g.width) for n, g in prunable_layers(network).items()}
+    """
+
+    def file(cls: P) -> P:
+        faults = _faults(cls)
+        if name in PRUNERS:
+            faults.append("uses a taken name")
+        if faults:
+            msg = f"pruning method {name!r} ({cls.__name__}) {'; '.join(faults)}"
+            raise TypeError(msg)
+        cls.name = name
+        PRUNERS[name] = cls
+        return cls
+
+    return file
+
+
+def pruners() -> tuple[str, ...]:
+    """Names of all registered methods."""
+    return tuple(sorted(PRUNERS))
+
+
+def pruner(method: str, **options: Any) -> Pruner:
+    """Return the method of that name with the given options.
+
+    Raises
+    ------
+    MaskError
+        When the method or an option is unknown; the message lists what there is.
+    """
+    if method not in PRUNERS:
+        msg = f"unknown pruning method {method!r}; registered: {', '.join(pruners())}"
+        raise MaskError(msg)
+    check_options(PRUNERS[method], options)
+    return PRUNERS[method](**options)
+
+
+def prune(
+    network: object,
+    method: str,
+    keep: float = 0.5,
+    data: npt.ArrayLike | None = None,
+    random_state: int | None = 0,
+    **options: Any,
+) -> PruneResult:
+    """Prune a network by a registered method.
+
+    Parameters
+    ----------
+    network : Network, or anything :func:`mipnet.network.readers.load` reads
+    method : str
+        One of :func:`pruners`.
+    keep : float
+        Fraction of units to keep, in [0, 1]; rounding as in :meth:`Pruner.fit`.
+    data : array, shape (batch, *input_shape), optional
+        Calibration inputs, for methods that need them.
+    random_state : int or None
+        Seed.
+    **options
+        Parameters of the method, ``scope`` ("layer" or "global") among them.
+
+    Returns
+    -------
+    PruneResult
+        With ``mask``, ``network`` (compacted) and ``report``.
+
+    Raises
+    ------
+    MaskError
+        When method, option, data or network do not fit; see :meth:`Pruner.fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mipnet.network import Affine, Network, ReLU
+    >>> net = Network.sequential([Affine(np.diag([3.0, 1.0, 2.0]), np.zeros(3)), ReLU(),
+    ...                           Affine(np.ones((1, 3)), np.zeros(1))])
+    >>> print(prune(net, "magnitude", keep=0.67).report)
+    magnitude (layer): kept 66.7% of units (asked for 67.0%), parameters 16 -> 11
+      affine0: units 3 -> 2, parameters 12 -> 8
+    """
+    return pruner(method, random_state=random_state, **options).fit(network, data, keep=keep)
+
+
+def _faults(cls: type[Pruner]) -> list[str]:
+    faults = []
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    missing += [part for part in ("source", "needs") if not hasattr(cls, part)]
+    if missing:
+        faults.append(f"does not define {', '.join(missing)}")
+    unknown = sorted(set(getattr(cls, "needs", ())) - NEEDS)
+    if unknown:
+        faults.append(f"declares unknown needs {unknown}; there are {sorted(NEEDS)}")
+    parameters = inspect.signature(cls).parameters.values()
+    options = {p.name for p in parameters}
+    loose = [p.name for p in parameters if p.default is p.empty]
+    if loose:
+        faults.append(f"has options without a default: {loose}")
+    declared = {
+        n for n, kind in inspect.get_annotations(cls).items() if "ClassVar" not in str(kind)
+    }
+    if declared - options:
+        faults.append(
+            f"has options {sorted(declared - options)} the constructor lacks: add @dataclass"
+        )
+    if not {"scope", "random_state"} <= options:
+        faults.append("hides the parameters scope and random_state")
+    return faults

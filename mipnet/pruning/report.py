@@ -1,0 +1,124 @@
+"""What pruning returns: the mask, the small network, and what it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mipnet.network import Network
+from mipnet.pruning.mask import Mask
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One pruned layer.
+
+    Attributes
+    ----------
+    layer : str
+    units_before, units_kept, units_after : int
+        Units of the network, of the mask, and of the compacted network. Fewer units after than
+        kept: some were constant and folded away, or dead.
+    parameters_before, parameters_after : int
+        Weights and biases of the layer itself.
+    """
+
+    layer: str
+    units_before: int
+    units_kept: int
+    units_after: int
+    parameters_before: int
+    parameters_after: int
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What a pruner did.
+
+    Attributes
+    ----------
+    method : str
+    scope : str
+    keep_requested, keep_reached : float
+        Fraction of units asked for, and kept by the mask.
+    layers : tuple of LayerReport
+        Layers with removable units.
+    parameters_before, parameters_after : int
+        Of the whole network.
+    prune_seconds, compact_seconds : float
+        Wall time to score and select, and to shrink and check.
+    """
+
+    method: str
+    scope: str
+    keep_requested: float
+    keep_reached: float
+    layers: tuple[LayerReport, ...]
+    parameters_before: int
+    parameters_after: int
+    prune_seconds: float
+    compact_seconds: float
+
+    @property
+    def units_before(self) -> int:
+        """Removable units of the network."""
+        return sum(layer.units_before for layer in self.layers)
+
+    @property
+    def units_after(self) -> int:
+        """Those left in the compacted network."""
+        return sum(layer.units_after for layer in self.layers)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.method} ({self.scope}): kept {self.keep_reached:.1%} of units "
+            f"(asked for {self.keep_requested:.1%}), "
+            f"parameters {self.parameters_before} -> {self.parameters_after}"
+        ]
+        for row in self.layers:
+            folded = row.units_kept - row.units_after
+            lines.append(
+                f"  {row.layer}: units {row.units_before} -> {row.units_after}"
+                + (f" ({folded} constant or dead)" if folded else "")
+                + f", parameters {row.parameters_before} -> {row.parameters_after}"
+            )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class PruneResult:
+    """A mask and what came of it.
+
+    Attributes
+    ----------
+    mask : Mask
+    network : Network
+        Compacted: same function as the masked network, fewer units.
+    report : PruneReport
+    """
+
+    mask: Mask
+    network: Network
+    report: PruneReport
+
+
+def layer_reports(network: Network, small: Network, mask: Mask) -> tuple[LayerReport, ...]:
+    """Compare the masked layers of a network before and after."""
+    rows = []
+    for name, layer in mask.layers.items():
+        after = small.by_name.get(name)
+        rows.append(
+            LayerReport(
+                layer=name,
+                units_before=layer.width,
+                units_kept=len(layer.kept),
+                units_after=small.shapes[name][0] if after else 0,
+                parameters_before=_size(network, name),
+                parameters_after=_size(small, name),
+            )
+        )
+    return tuple(rows)
+
+
+def _size(network: Network, name: str) -> int:
+    node = network.by_name.get(name)
+    return sum(values.size for values in node.layer.parameters) if node else 0

@@ -1,0 +1,323 @@
+"""Training with torch: small ReLU networks from scratch, and fine-tuning after pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.errors import MaskError, MissingPackageError, NetworkError, UnsupportedError
+from mipnet.network import INPUT, Affine, Flatten, Network, Node, ReLU
+from mipnet.network.layers import Layer
+from mipnet.pruning.mask import Mask
+from mipnet.pruning.units import prunable_layers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = npt.NDArray[np.float64]
+Parameters = dict[str, "tuple[Tensor, Tensor]"]
+Loss = Callable[["Tensor", "Tensor"], Any]
+
+TASKS = ("classification", "regression")
+DTYPES = ("float64", "float32")
+
+
+def train_mlp(
+    X: npt.ArrayLike,
+    y: npt.ArrayLike,
+    hidden: Sequence[int] = (50, 50),
+    *,
+    epochs: int = 60,
+    lr: float = 3e-3,
+    batch_size: int = 64,
+    seed: int = 0,
+    task: str = "auto",
+    dtype: str = "float64",
+    input_bounds: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+) -> Network:
+    """Train a fully connected ReLU network from scratch.
+
+    Weights start normal with variance ``2 / n_in`` (He et al., ICCV 2015, section 2.2), biases
+    at 0; inputs are used as they are, so scale them first.
+
+    Parameters
+    ----------
+    X : array, shape (n, n_inputs)
+    y : array, shape (n,) or (n, n_outputs)
+        Class labels 0, 1, ..., each at least once, or regression targets.
+    hidden : sequence of int
+        Widths of the hidden layers.
+    epochs, lr, batch_size, seed, task, dtype
+        As for :func:`finetune`.
+    input_bounds : tuple of two arrays, optional
+        Attached to the network.
+
+    Returns
+    -------
+    Network
+        With one output per class (logits) or target.
+
+    Raises
+    ------
+    NetworkError
+        When data or settings do not fit.
+    MissingPackageError
+        Without torch.
+    """
+    start = _start(X, y, hidden, seed, task)
+    if input_bounds is not None:
+        start = start.with_input_bounds(*input_bounds)
+    return finetune(
+        start, X, y, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, task=task, dtype=dtype
+    )
+
+
+def finetune(
+    network: Network,
+    X: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    epochs: int = 20,
+    lr: float = 1e-3,
+    batch_size: int = 64,
+    seed: int = 0,
+    task: str = "auto",
+    mask: Mask | None = None,
+    dtype: str = "float64",
+) -> Network:
+    """Train a network further with Adam on shuffled batches.
+
+    The loss is cross-entropy of the outputs as logits (binary for one output), or the mean
+    squared error; the learning rate falls to 0 along half a cosine. Equal arguments give equal
+    networks on one machine with one number of threads. No global state of torch is touched.
+
+    Parameters
+    ----------
+    network : Network
+        Compacted, masked or neither.
+    X : array, shape (n, *input_shape) or (n, n_inputs)
+    y : array, shape (n,) or (n, n_outputs)
+        Class labels 0, 1, ... or regression targets.
+    epochs, batch_size, seed : int
+    lr : float
+        Learning rate at the start.
+    task : {"auto", "classification", "regression"}
+        By ``auto``, whole-number or boolean ``y`` of shape (n,) means classification.
+    mask : Mask, optional
+        The network must be masked by it. Removed units stay exactly 0: row, bias and columns at
+        0 have zero gradients.
+    dtype : {"float64", "float32"}
+        Of the training and of the result.
+
+    Returns
+    -------
+    Network
+        Same structure and names, new weights.
+
+    Raises
+    ------
+    NetworkError
+        When data or settings do not fit, or training diverges.
+    MaskError
+        When the network is not masked by ``mask``.
+    UnsupportedError
+        When a layer has no torch counterpart here.
+    MissingPackageError
+        Without torch.
+    """
+    plan = _Plan(epochs, lr, batch_size, seed, dtype)
+    inputs, targets = _data(network, X, y, task)
+    if mask is not None:
+        _check_masked(network, mask)
+    trained = _train(network, inputs, targets, plan)
+    return replace(network.with_layers(trained), dtype=dtype)
+
+
+def _start(
+    X: npt.ArrayLike, y: npt.ArrayLike, hidden: Sequence[int], seed: int, task: str
+) -> Network:
+    """Untrained network of the right shape."""
+    if np.ndim(X) != 2:
+        msg = f"X must have shape (n, n_inputs), not {np.shape(X)}"
+        raise NetworkError(msg)
+    targets = _numbers(y)
+    if _task(task, targets) == "regression":
+        n_outputs = 1 if targets.ndim == 1 else targets.shape[1]
+    else:
+        n_outputs = len(np.unique(targets))
+        _labels(targets, n_outputs)
+    rng = np.random.default_rng(seed)
+    layers: list[Layer] = []
+    for n_in, n_out in pairwise([np.shape(X)[1], *hidden, n_outputs]):
+        weight = rng.normal(0.0, np.sqrt(2.0 / max(1, n_in)), (n_out, n_in))
+        layers += [Affine(weight, np.zeros(n_out)), ReLU()]
+    return Network.sequential(layers[:-1], source="train_mlp")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    epochs: int
+    lr: float
+    batch_size: int
+    seed: int
+    dtype: str
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or self.batch_size < 1 or not 0.0 < self.lr < np.inf:
+            msg = (
+                f"epochs must be >= 0, batch_size >= 1 and lr > 0; "
+                f"got {self.epochs}, {self.batch_size}, {self.lr}"
+            )
+            raise NetworkError(msg)
+        if self.dtype not in DTYPES:
+            msg = f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}"
+            raise NetworkError(msg)
+
+
+def _affine(node: Node, parameters: Parameters, value: Tensor) -> Tensor:
+    from torch.nn.functional import linear
+
+    return linear(value, *parameters[node.name])
+
+
+def _relu(node: Node, parameters: Parameters, value: Tensor) -> Tensor:
+    del node, parameters
+    return value.relu()
+
+
+def _flatten(node: Node, parameters: Parameters, value: Tensor) -> Tensor:
+    del node, parameters
+    return value.flatten(1)
+
+
+#: How each layer reads in torch.
+RULES: Mapping[type[Layer], Callable[[Node, Parameters, Any], Any]] = {
+    Affine: _affine,
+    ReLU: _relu,
+    Flatten: _flatten,
+}
+
+
+def _train(
+    network: Network, inputs: Array, targets: npt.NDArray[Any], plan: _Plan
+) -> dict[str, Affine]:
+    unknown = [f"{n.name} ({n.layer.kind})" for n in network.nodes if type(n.layer) not in RULES]
+    if unknown:
+        raise UnsupportedError("fine-tuning", unknown)
+    torch = _torch()
+    dtype = getattr(torch, plan.dtype)
+    parameters: Parameters = {
+        node.name: tuple(torch.tensor(p, dtype=dtype) for p in node.layer.parameters)
+        for node in network.nodes
+        if isinstance(node.layer, Affine)
+    }
+    tensors = [tensor.requires_grad_() for pair in parameters.values() for tensor in pair]
+    whole = np.issubdtype(targets.dtype, np.integer)
+    x = torch.tensor(inputs, dtype=dtype)
+    t = torch.tensor(targets, dtype=None if whole and network.n_outputs > 1 else dtype)
+    loss = _loss(torch, whole, network.n_outputs)
+    steps = max(1, plan.epochs * -(-len(x) // plan.batch_size))
+    optimiser = torch.optim.Adam(tensors, lr=plan.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    generator = torch.Generator().manual_seed(plan.seed)
+    for epoch in range(plan.epochs):
+        for rows in torch.randperm(len(x), generator=generator).split(plan.batch_size):
+            optimiser.zero_grad()
+            value = loss(_forward(network, parameters, x[rows]), t[rows])
+            value.backward()
+            optimiser.step()
+            schedule.step()
+        if not bool(value.isfinite()):
+            msg = f"training diverged in epoch {epoch + 1}: lower lr={plan.lr} or rescale the data"
+            raise NetworkError(msg)
+    return {n: Affine(*(p.detach().numpy() for p in pair)) for n, pair in parameters.items()}
+
+
+def _forward(network: Network, parameters: Parameters, x: Tensor) -> Tensor:
+    values = {INPUT: x}
+    for node in network.nodes:
+        values[node.name] = RULES[type(node.layer)](node, parameters, values[node.inputs[0]])
+    return values[network.output].flatten(1)
+
+
+def _loss(torch: Any, classes: bool, n_outputs: int) -> Loss:
+    functional = torch.nn.functional
+    if classes and n_outputs > 1:
+        chosen: Loss = functional.cross_entropy
+        return chosen
+    score = functional.binary_cross_entropy_with_logits if classes else functional.mse_loss
+    return lambda out, target: score(out, target.reshape(out.shape))
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingPackageError("torch", "training", "torch") from error
+    return torch
+
+
+def _task(task: str, y: npt.NDArray[Any]) -> str:
+    if task == "auto":
+        whole = y.ndim == 1 and (np.issubdtype(y.dtype, np.integer) or y.dtype == np.bool_)
+        return "classification" if whole else "regression"
+    if task not in TASKS:
+        msg = f"unknown task {task!r}; there are auto, {', '.join(TASKS)}"
+        raise NetworkError(msg)
+    return task
+
+
+def _data(
+    network: Network, X: npt.ArrayLike, y: npt.ArrayLike, task: str
+) -> tuple[Array, npt.NDArray[Any]]:
+    """Check inputs and targets; labels as int64, regression targets as float64 rows."""
+    inputs, single = network.batch(X)
+    targets = _numbers(y)
+    task = _task(task, targets)
+    if single or targets.shape[:1] != inputs.shape[:1] or not len(inputs):
+        msg = f"X and y must hold the same number of items; got {np.shape(X)} and {targets.shape}"
+        raise NetworkError(msg)
+    if not np.isfinite(inputs).all():
+        msg = "X holds NaN or infinite values"
+        raise NetworkError(msg)
+    if task == "classification":
+        return inputs, _labels(targets, max(2, network.n_outputs))
+    values = targets.astype(np.float64).reshape(len(inputs), -1)
+    if values.shape[1] != network.n_outputs or not np.isfinite(values).all():
+        msg = f"y of shape {targets.shape} must hold {network.n_outputs} finite value(s) per item"
+        raise NetworkError(msg)
+    return inputs, values
+
+
+def _numbers(y: npt.ArrayLike) -> npt.NDArray[Any]:
+    targets = np.asarray(y)
+    if not targets.size or targets.dtype.kind not in "biuf":
+        msg = f"y must hold numbers, at least one; got {targets.dtype} of shape {targets.shape}"
+        raise NetworkError(msg)
+    return targets
+
+
+def _labels(y: npt.NDArray[Any], classes: int) -> npt.NDArray[np.int64]:
+    whole = np.issubdtype(y.dtype, np.integer) or y.dtype == np.bool_
+    if y.ndim != 1 or not whole or y.min() < 0 or y.max() >= classes:
+        msg = f"labels must be whole numbers 0..{classes - 1} of shape (n,): encode them first"
+        raise NetworkError(msg)
+    return y.astype(np.int64)
+
+
+def _check_masked(network: Network, mask: Mask) -> None:
+    mask.check(network, same_weights=False)
+    groups = prunable_layers(network)
+    for name, layer in mask.layers.items():
+        weight, bias = network.by_name[name].layer.parameters
+        parts = [weight[layer.removed], bias[layer.removed]]
+        readers = (network.by_name[reader].layer for reader in groups[name].readers)
+        parts += [reader.parameters[0][:, layer.removed] for reader in readers]
+        if any(part.any() for part in parts):
+            msg = f"layer {name!r}: removed units still have weights; apply the mask first"
+            raise MaskError(msg)
