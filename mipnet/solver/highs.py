@@ -160,6 +160,8 @@ def solve(
     """
     version = highs_version()
     limit = limits or Limits()
+    if arrays.n_columns == 0:
+        return _without_columns(arrays, version)
     prepared = prepare(arrays)
     chosen = profile or choose_profile(start=start is not None, cutoff=limit.cutoff is not None)
     begin = time.perf_counter()
@@ -199,8 +201,6 @@ def load_model(arrays: ProgramArrays) -> Any:
     _check(highs.setOptionValue("output_flag", False), "option output_flag")
     # Before passModel: entries below the default would be dropped on the way in.
     _check(highs.setOptionValue("small_matrix_value", 1e-12), "option small_matrix_value")
-    if arrays.n_columns == 0:
-        return highs
     matrix = arrays.matrix
     status = highs.passModel(
         arrays.n_columns,
@@ -320,6 +320,23 @@ def _run(highs: Any, stop: threading.Event) -> Any:
             stop.set()
             future.result()
             raise
+
+
+def _without_columns(arrays: ProgramArrays, version: str) -> Solution:
+    """Answer for a program of constants, which HiGHS calls empty whatever its rows say."""
+    feasible = bool(np.all((arrays.row_lower <= 0.0) & (arrays.row_upper >= 0.0)))
+    status = Status.OPTIMAL if feasible else Status.INFEASIBLE
+    return Solution(
+        status=status,
+        objective=arrays.offset if feasible else None,
+        bound=arrays.offset if feasible else math.inf,
+        values=np.zeros(0) if feasible else None,
+        nodes=0,
+        seconds=0.0,
+        version=version,
+        profile="none",
+        message="no columns",
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,188 @@
+"""scikit-learn estimators: the same function as ``predict`` and ``predict_proba``."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+
+from mipnet.errors import NetworkError, ReadError, UnsupportedError
+from mipnet.network import Affine
+from mipnet.network.readers import load
+
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=(40, 3)) * [1.0, 10.0, 0.1] + [0.0, 5.0, -1.0]
+Y = np.stack([X @ [1.0, 0.1, 2.0], np.abs(X[:, 0])], axis=1) * 20.0 + 100.0
+LABELS = (X[:, 0] > 0).astype(int) + (X[:, 1] > 5)
+
+
+def fit(model, x=X, y=Y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(x, y)
+
+
+def mlp(kind=MLPRegressor, **options):
+    return kind(**{"hidden_layer_sizes": (6, 4), "max_iter": 4, "random_state": 1, **options})
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+SCALERS = st.sampled_from(
+    [
+        "passthrough",
+        None,
+        StandardScaler(),
+        StandardScaler(with_mean=False),
+        StandardScaler(with_std=False),
+        StandardScaler(with_mean=False, with_std=False),
+        MinMaxScaler(),
+        MinMaxScaler(feature_range=(-3, 1)),
+        make_pipeline(MinMaxScaler(), StandardScaler()),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    scalers=st.lists(SCALERS, max_size=2),
+    target=st.sampled_from([False, None, StandardScaler(), MinMaxScaler((-1, 2))]),
+    hidden=st.sampled_from([(), (5,), (6, 4)]),
+    activation=st.sampled_from(["relu", "identity"]),
+    outputs=st.integers(1, 2),
+)
+def test_regressors_predict_the_same(scalers, target, hidden, activation, outputs):
+    model = mlp(hidden_layer_sizes=hidden, activation=activation, solver="lbfgs")
+    model = Pipeline([(f"s{k}", s) for k, s in enumerate(scalers)] + [("mlp", model)])
+    if target is not False:
+        model = TransformedTargetRegressor(model, transformer=target)
+    y = Y[:, 0] if outputs == 1 else Y
+    fit(model, X, y)
+    net = load(model)
+    expected = model.predict(X).reshape(len(X), -1)
+    np.testing.assert_allclose(net(X), expected, rtol=1e-9, atol=1e-9)
+    # Scalers cost no layer of their own.
+    assert sum(isinstance(node.layer, Affine) for node in net.nodes) == len(hidden) + 1
+    assert net.dtype == "float64"
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_multiclass_outputs_are_logits(scaled):
+    model = mlp(MLPClassifier)
+    model = fit(make_pipeline(StandardScaler(), model) if scaled else model, y=LABELS)
+    outputs = load(model)(X)
+    np.testing.assert_allclose(softmax(outputs), model.predict_proba(X), atol=1e-12)
+    np.testing.assert_array_equal(model.classes_[outputs.argmax(1)], model.predict(X))
+
+
+def test_binary_classifiers_have_two_outputs():
+    model = fit(mlp(MLPClassifier), y=np.where(LABELS > 0, "yes", "no"))
+    net = load(model)
+    outputs = net(X)
+    assert outputs.shape == (40, 2)
+    np.testing.assert_array_equal(outputs[:, 0], 0.0)
+    np.testing.assert_allclose(softmax(outputs), model.predict_proba(X), atol=1e-12)
+    np.testing.assert_array_equal(model.classes_[outputs.argmax(1)], model.predict(X))
+    # The constant output is exact zeros, not a product of rounding.
+    assert not net.nodes[-1].layer.weight[0].any()
+    assert not np.signbit(net.nodes[-1].layer.weight[0]).any()
+
+
+def test_multilabel_outputs_are_logits():
+    labels = np.stack([LABELS > 0, LABELS > 1, X[:, 2] > -1], axis=1).astype(int)
+    model = fit(mlp(MLPClassifier), y=labels)
+    outputs = load(model)(X)
+    np.testing.assert_allclose(1 / (1 + np.exp(-outputs)), model.predict_proba(X), atol=1e-12)
+    np.testing.assert_array_equal(outputs > 0, model.predict(X))
+
+
+def test_precision_is_the_one_of_the_parameters():
+    single = fit(mlp(), X.astype(np.float32), Y.astype(np.float32))
+    assert single.coefs_[0].dtype == np.float32
+    assert load(single).dtype == "float32"
+    assert load(fit(mlp())).dtype == "float64"
+
+
+def test_nothing_is_changed():
+    model = fit(make_pipeline(StandardScaler(), mlp()))
+    before = [w.copy() for w in model[-1].coefs_]
+    net = load(model)
+    for old, new in zip(before, model[-1].coefs_, strict=True):
+        np.testing.assert_array_equal(old, new)
+    model[-1].coefs_[0][:] = 0.0
+    assert net.nodes[0].layer.weight.any()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        MLPRegressor(),
+        MLPClassifier(),
+        make_pipeline(StandardScaler(), MLPRegressor()),
+        TransformedTargetRegressor(MLPRegressor()),
+    ],
+)
+def test_unfitted_models_are_refused(model):
+    with pytest.raises(ReadError, match="not fitted"):
+        load(model)
+
+
+def test_all_unsupported_steps_are_listed():
+    steps = (PCA(2), RobustScaler(), MinMaxScaler(clip=True), mlp(activation="tanh"))
+    model = fit(make_pipeline(*steps))
+    with pytest.raises(UnsupportedError) as caught:
+        load(model)
+    listing = "\n".join(caught.value.operations)
+    assert len(caught.value.operations) == 4
+    for word in ("PCA", "RobustScaler", "clip=True", "'tanh'"):
+        assert word in listing
+
+
+@pytest.mark.parametrize("activation", ["tanh", "logistic"])
+def test_other_activations_are_refused(activation):
+    with pytest.raises(UnsupportedError, match=activation):
+        load(fit(mlp(activation=activation)))
+
+
+def test_other_estimators_and_targets_are_refused():
+    with pytest.raises(UnsupportedError, match="RandomForestRegressor"):
+        load(fit(RandomForestRegressor(2)))
+    with pytest.raises(UnsupportedError, match="StandardScaler: holds 0 multilayer"):
+        load(fit(StandardScaler()))
+    model = TransformedTargetRegressor(mlp(), func=np.log, inverse_func=np.exp)
+    with pytest.raises(UnsupportedError, match=r"transformer.*FunctionTransformer"):
+        load(fit(model))
+
+
+def test_other_output_activations_are_refused():
+    model = fit(mlp())
+    model.out_activation_ = "exp"
+    with pytest.raises(UnsupportedError, match="output activation 'exp'"):
+        load(model)
+
+
+def test_broken_parameters_are_refused():
+    model = fit(mlp())
+    model.coefs_[1][2, 1] = np.nan
+    with pytest.raises(NetworkError, match=r"MLPRegressor: weight of 'affine1'.*NaN"):
+        load(model)
+    model = fit(mlp())
+    model.coefs_[1] = np.ones((7, 4))
+    with pytest.raises(NetworkError, match=r"'affine1'.*'affine0'"):
+        load(model)
+    pipe = fit(make_pipeline(StandardScaler(), mlp()))
+    pipe[0].scale_[0] = 0.0
+    with pytest.raises(NetworkError, match=r"standardscaler.*divides by zero"):
+        load(pipe)
