@@ -50,7 +50,7 @@ def lp_bounds(
     box = input_interval(network, region)
     bounds = first or crown_bounds(network, region)
     intervals, methods = dict(bounds.intervals), dict(bounds.methods)
-    known: dict[str, Interval] = {}
+    tightened_names: list[str] = []
     decisive = [n.inputs[0] for n in network.nodes if n.layer.nonlinear]
     for name in decisive[1:]:
         if _count(intervals, decisive) <= _FEW or watch.expired:
@@ -58,9 +58,11 @@ def lp_bounds(
         tightened = tighten_layer(network, region, intervals, name, watch, threads=threads)
         if tightened is intervals[name]:
             continue
-        known[name] = tightened
+        tightened_names.append(name)
+        # Tighter bounds may turn a lower line the wrong way, so what held before is kept.
+        known = {**intervals, name: tightened}
         intervals, names = crown_intervals(network, region, box, known)
-        methods = {**names, **dict.fromkeys(known, "lp")}
+        methods = {**names, **dict.fromkeys(tightened_names, "lp")}
     return Bounds(network, intervals, methods, time.perf_counter() - start)
 
 

@@ -31,6 +31,8 @@ MARGIN = 1e-6
 #: Inputs up to which boxes are bisected before any MIP, how many boxes at most, and the share
 #: of the time left they may take.
 BISECTION_INPUTS, BISECTION_BOXES, BISECTION_SHARE = 8, 200_000, 0.7
+#: Unstable neurons up to which a MIP is quicker than any bisection.
+MIP_UNSTABLE = 30
 #: Share of the time left that LP tightening may take, and its limit without a time limit.
 LP_SHARE, LP_SECONDS = 0.2, 20.0
 
@@ -135,7 +137,7 @@ class Decision:
             bounds = compute_bounds(goals, self.region, quick)
         if not self.accept(bounds) or self.decided():
             return
-        if self.region.n_inputs <= BISECTION_INPUTS:
+        if self.region.n_inputs <= BISECTION_INPUTS and self.n_unstable > MIP_UNSTABLE:
             with self.watch("bound"):
                 self.bisect()
             if self.decided():

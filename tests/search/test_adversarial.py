@@ -28,8 +28,8 @@ def exact_distance(x: np.ndarray, centre: np.ndarray, norm: str) -> Fraction:
 def test_verdict_agrees_with_enumeration(
     monkeypatch: pytest.MonkeyPatch, seed: int, bisect: bool, norm: str
 ) -> None:
-    if not bisect:
-        monkeypatch.setattr(decide, "BISECTION_INPUTS", 0)
+    monkeypatch.setattr(decide, "BISECTION_BOXES", 2000)
+    monkeypatch.setattr(decide, "MIP_UNSTABLE", 0 if bisect else 1000)
     net = random_network(seed, (3, 4, 3, 3) if seed % 2 else (4, 5, 3), scale=1.5)
     rng = np.random.default_rng(100 + seed)
     x = rng.uniform(-1.0, 1.0, net.n_inputs)
