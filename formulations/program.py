@@ -197,11 +197,19 @@ class Program:
         Parameters
         ----------
         form : AffineForm, n rows
-            Left-hand sides.
+            Left-hand sides; over columns that exist.
         lower, upper : array_like, shape (n,) or scalar
             Sides; infinite where absent.
+
+        Raises
+        ------
+        ValueError
+            When a form reaches over a column that does not exist.
         """
         n = form.size
+        if form.width > self.n_columns:
+            msg = f"rows reach over column {form.width - 1}; there are {self.n_columns} columns"
+            raise ValueError(msg)
         if n == 0:
             return
         self._rows.append(form.matrix(self.n_columns))
@@ -276,7 +284,7 @@ class Program:
             cost = objective.matrix(n).toarray().ravel()
             offset = float(objective.constant[0])
         row_lower, row_upper = _join(self._row_lower), _join(self._row_upper)
-        finite = np.isfinite(matrix.data).all() and np.isfinite(cost).all()
+        finite = np.isfinite(matrix.data).all() and np.isfinite([*cost, offset]).all()
         if not finite or np.isnan(row_lower).any() or np.isnan(row_upper).any():
             msg = "a program must have finite coefficients and sides that are not NaN"
             raise ValueError(msg)

@@ -47,10 +47,12 @@ class Triangle(Formulation):
         y = AffineForm.of_columns(y_columns := program.add_columns(zero, upper))
         s = AffineForm.of_columns(s_columns := program.add_columns(zero, -lower))
         program.add_rows(y - s - form, lower=0.0, upper=0.0)
-        # Divided by -L, so that the largest entry is moderate; sides rounded up.
-        ratio = upper / -lower
-        side = np.nextafter(upper, np.inf) * (1.0 + 2.0**-50)
-        program.add_rows(y + s.scale(ratio * (1.0 - 2.0**-50)), lower=-np.inf, upper=side)
+        # Divided by the larger of U and -L, so that no entry exceeds 1; rounded to the weak side.
+        larger, smaller = np.maximum(upper, -lower), np.minimum(upper, -lower)
+        ratio = smaller / larger * (1.0 - 2.0**-50)
+        by_y, by_s = np.where(upper > -lower, ratio, 1.0), np.where(upper > -lower, 1.0, ratio)
+        side = np.nextafter(smaller, np.inf)
+        program.add_rows(y.scale(by_y) + s.scale(by_s), lower=-np.inf, upper=side)
         program.define(y_columns, form, "positive_part")
         program.define(s_columns, form, "negative_part")
         return y

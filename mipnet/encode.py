@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import AffineForm, Program, ProgramArrays, formulation
-from mipnet.errors import BoundsError, QueryError
+from mipnet.errors import BoundsError, QueryError, RegionError
 from mipnet.network import INPUT, Interval, Network
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
@@ -75,10 +75,22 @@ class Encoding:
         if objective is None:
             return self.program.freeze()
         row = np.asarray(objective, dtype=np.float64).reshape(1, -1)
+        if row.shape[1] != self.output.size or not np.isfinite(row).all():
+            msg = f"the objective needs {self.output.size} finite coefficients, one for each output"
+            raise QueryError(msg)
         return self.program.freeze(self.output.affine(row, np.zeros(1)))
 
     def complete(self, point: Array) -> Array:
-        """Full column vector of a flat input point, by running the network forward."""
+        """Full column vector of a flat input point, by running the network forward.
+
+        Raises
+        ------
+        QueryError
+            When the point has another number of inputs.
+        """
+        if point.size != self.inputs.size:
+            msg = f"the point has {point.size} values for {self.inputs.size} inputs"
+            raise QueryError(msg)
         return self.program.complete(self.inputs, point.reshape(-1))
 
 
@@ -115,10 +127,13 @@ def encode(
     BoundsError
         When a neuron has no finite bounds, contradictory bounds, or a constant above the limit;
         names layer and neuron.
+    RegionError
+        When the region has another number of inputs than the network.
     QueryError
         When the formulation is a relaxation and ``relaxed`` is not set.
     """
     start = time.perf_counter()
+    _fits(network, region, intervals)
     program = Program()
     chosen = formulation(formulation_name)
     if not (chosen.exact or relaxed):
@@ -138,6 +153,32 @@ def encode(
         box = intervals[network.output]
         output = program.materialise(output, box.lower.reshape(-1), box.upper.reshape(-1))
     return Encoding(program, inputs, output, tuple(sizes), time.perf_counter() - start)
+
+
+def _fits(network: Network, region: Region, intervals: Mapping[str, Interval]) -> None:
+    """Refuse bounds that are missing, of other shapes, or of a region that is not covered."""
+    if region.n_inputs != network.n_inputs:
+        msg = f"the region has {region.n_inputs} inputs, the network {network.n_inputs}"
+        raise RegionError(msg)
+    for node in network.nodes:
+        for name in node.inputs:
+            if name not in intervals:
+                msg = f"layer {node.name!r}: no bounds of {name!r}; compute bounds of this network"
+                raise BoundsError(msg)
+            found, expected = intervals[name].lower.shape, (1, *network.shapes[name])
+            if found != expected:
+                msg = f"layer {node.name!r}: bounds of {name!r} have shape {found}, not {expected}"
+                raise BoundsError(msg)
+    box = intervals[INPUT]
+    low, high = box.lower.reshape(-1), box.upper.reshape(-1)
+    outside = np.flatnonzero((region.lower < low) | (region.upper > high))
+    if outside.size:
+        i = int(outside[0])
+        msg = (
+            f"input {i}: the region [{region.lower[i]}, {region.upper[i]}] is larger than the "
+            f"bounds [{low[i]}, {high[i]}] were computed for; compute bounds over this region"
+        )
+        raise BoundsError(msg)
 
 
 def _size(name: str, source: str, box: Interval, max_big_m: float) -> LayerSize:

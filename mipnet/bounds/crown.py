@@ -95,7 +95,7 @@ def concretise(
     form: LinearForm, region: Region, lower: Array | None = None, upper: Array | None = None
 ) -> Array:
     """Lower bounds of forms over the input, shape (batch, targets), rounded down."""
-    flat = form.coefficients.reshape(*form.coefficients.shape[:2], -1)
+    flat = form.coefficients.reshape(*form.coefficients.shape[:2], region.n_inputs)
     least = region.minimise(flat, lower, upper)
     return down(least + form.constant, form.error + 2.0**-52 * np.abs(least + form.constant))
 
@@ -165,9 +165,9 @@ def refine(
         rows = np.zeros((neuron.size, 2, size))
         rows[count, 0, neuron], rows[count, 1, neuron] = 1.0, -1.0
         if batch == 1:
-            rows = rows.reshape(1, -1, size)
+            rows = rows.reshape(1, 2 * neuron.size, size)
         zero = np.zeros(rows.shape[:2])
-        form = LinearForm(rows.reshape(*rows.shape[:2], *shape), zero, zero)
+        form = LinearForm(rows.reshape(*zero.shape, *shape), zero, zero)
         whose = None if batch == 1 else owner
         final = backward_form(relaxations, name, form, owners=whose)
         ends = (box.lower, box.upper) if whose is None else (box.lower[whose], box.upper[whose])
@@ -223,7 +223,7 @@ def crown_lower(
     form = backward_form(relaxations, network.output, LinearForm(eye, zero, zero))
     flat = box.reshape((region.n_inputs,))
     lower = concretise(form, region, flat.lower, flat.upper)
-    slopes = form.coefficients.reshape(*form.coefficients.shape[:2], -1)
+    slopes = form.coefficients.reshape(*form.coefficients.shape[:2], region.n_inputs)
     return lower, np.broadcast_to(slopes, (lower.shape[0], *slopes.shape[1:]))
 
 

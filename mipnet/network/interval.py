@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,8 +97,9 @@ class Lines:
 def weigh(coefficients: Array, values: Array) -> Array:
     """Dot products of coefficients (batch, targets, *shape) and values (batch, *shape)."""
     batch, targets = coefficients.shape[:2]
-    flat = coefficients.reshape(batch, targets, -1)
-    vectors = values.reshape(values.shape[0], -1)
+    size = math.prod(coefficients.shape[2:])
+    flat = coefficients.reshape(batch, targets, size)
+    vectors = values.reshape(values.shape[0], size)
     if values.shape[0] == 1:
         return np.asarray(flat @ vectors[0])
     return np.asarray(np.einsum("btn,bn->bt", flat, vectors))

@@ -75,6 +75,9 @@ class Network:
         if not nodes:
             msg = "a network needs at least one layer"
             raise NetworkError(msg)
+        if any(n < 1 for n in self.input_shape):
+            msg = f"the input shape {self.input_shape} has no inputs; every side must be at least 1"
+            raise NetworkError(msg)
         if self.dtype not in ("float32", "float64"):
             msg = f"dtype must be float32 or float64, not {self.dtype}"
             raise NetworkError(msg)
@@ -125,6 +128,9 @@ class Network:
         shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
         if names is None:
             names = default_names(layers)
+        if len(names) != len(layers):
+            msg = f"{len(layers)} layers need as many names, got {list(names)}"
+            raise NetworkError(msg)
         previous = [INPUT, *names[:-1]]
         nodes = tuple(
             Node(name, layer, (before,))

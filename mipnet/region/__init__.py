@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import RegionError
-from mipnet.region.base import Region
+from mipnet.region.base import Region, checked_radius
 from mipnet.region.box import Box, LinfBall
 from mipnet.region.l1 import L1Ball
 
@@ -46,10 +46,11 @@ def ball(
         bad = int(np.flatnonzero(~np.isfinite(point))[0])
         msg = f"the centre is NaN or infinite at input {bad}"
         raise RegionError(msg)
-    wide = np.nextafter(np.abs(point) + abs(float(radius)), np.inf)
-    lo = -wide - abs(float(radius)) if lower is None else _spread(lower, point.size)
-    up = wide + abs(float(radius)) if upper is None else _spread(upper, point.size)
-    return _BALLS[norm](point, radius, lo, up)
+    reach = checked_radius(radius)
+    wide = np.nextafter(2.0 * (np.abs(point) + reach), np.inf)
+    lo = -wide if lower is None else _spread(lower, point.size)
+    up = wide if upper is None else _spread(upper, point.size)
+    return _BALLS[norm](point, reach, lo, up)
 
 
 def _spread(bound: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:

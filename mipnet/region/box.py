@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import Program
+from mipnet.errors import RegionError
 from mipnet.network.interval import weigh
 from mipnet.region.base import (
     Array,
@@ -27,17 +28,33 @@ class Box(Region):
     Parameters
     ----------
     lower, upper : array_like, shape (n,)
+    inner : tuple of two array_like, shape (n,), optional
+        Bounds of a box within, for ends that are no floats: proofs cover ``lower`` to ``upper``,
+        witnesses stay within ``inner``. The same box when absent.
 
     Raises
     ------
     RegionError
-        When a bound is missing or not finite, or the box is empty.
+        When a bound is missing or not finite, a box is empty, or the inner one is not inside.
     """
 
-    def __init__(self, lower: npt.ArrayLike, upper: npt.ArrayLike) -> None:
+    def __init__(
+        self,
+        lower: npt.ArrayLike,
+        upper: npt.ArrayLike,
+        inner: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    ) -> None:
         self.lower, self.upper = finite_box(lower, upper)
         self.inner_lower, self.inner_upper = self.lower, self.upper
-        self.centre = self.project(0.5 * self.lower + 0.5 * self.upper)
+        if inner is not None:
+            self.inner_lower, self.inner_upper = finite_box(*inner)
+            nested = self.inner_lower.shape == self.lower.shape and np.all(
+                (self.lower <= self.inner_lower) & (self.inner_upper <= self.upper)
+            )
+            if not nested:
+                msg = "the inner box does not lie within lower and upper"
+                raise RegionError(msg)
+        self.centre = np.clip(0.5 * self.lower + 0.5 * self.upper, self.lower, self.upper)
 
     def minimise(
         self, coefficients: Array, lower: Array | None = None, upper: Array | None = None
@@ -53,11 +70,14 @@ class Box(Region):
 
     def project(self, points: Array) -> Array:
         """Clip to the box."""
-        return np.clip(points, self.inner_lower, self.inner_upper)
+        known = np.where(np.isnan(points), self.centre, points)
+        return np.clip(known, self.inner_lower, self.inner_upper)
 
     def contains(self, point: Array) -> bool:
         """See :meth:`Region.contains`."""
-        return bool(np.all((self.inner_lower <= point) & (point <= self.inner_upper)))
+        return point.shape == self.lower.shape and bool(
+            np.all((self.inner_lower <= point) & (point <= self.inner_upper))
+        )
 
     def encode(self, program: Program) -> Index:
         """Bounded columns."""

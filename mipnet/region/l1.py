@@ -43,6 +43,10 @@ class L1Ball(Region):
         domain = finite_box(lower, upper)
         self.radius = checked_radius(radius)
         self.centre = centre_in_box(centre, *domain)
+        self._domain = domain
+        # Points further away than this project as if they were here.
+        width = 2.0 * (self.radius + np.max(domain[1] - domain[0]))
+        self._far_ends = self.centre - width, self.centre + width
         outer, inner = ball_box(self.centre, self.radius, *domain)
         self.lower, self.upper = finite_box(outer.lower, outer.upper)
         self.inner_lower, self.inner_upper = inner.lower, inner.upper
@@ -94,32 +98,18 @@ class L1Ball(Region):
         return step * np.sign(gradient)
 
     def project(self, points: Array) -> Array:
-        """Euclidean projection onto box and ball by bisection on the soft threshold."""
-        moved = np.clip(points, self.inner_lower, self.inner_upper) - self.centre
-        far = np.abs(moved).sum(axis=-1) > self.radius * _INSIDE
+        """Euclidean projection onto box and ball: a soft threshold, cut off at the box."""
+        known = np.where(np.isnan(points), self.centre, points)
+        difference = np.clip(known, *self._far_ends) - self.centre
+        rising = difference > 0.0
+        room = np.where(rising, self._domain[1] - self.centre, self.centre - self._domain[0])
+        size, radius = np.abs(difference), self.radius * _INSIDE
+        far = np.minimum(size, room).sum(axis=-1) > radius
         if far.any():
-            moved[far] = self._shrink(points[far] - self.centre)
+            size[far] = np.maximum(size[far] - _soft_threshold(size[far], room[far], radius), 0.0)
+        moved = np.sign(difference) * np.minimum(size, room)
         inside = np.clip(self.centre + moved, self.inner_lower, self.inner_upper)
         return self._pull_in(inside)
-
-    def _shrink(self, difference: Array) -> Array:
-        """Deviations of the projections of points outside the ball, shape (batch, n)."""
-        room_up, room_down = self.inner_upper - self.centre, self.inner_lower - self.centre
-        low = np.zeros((difference.shape[0], 1))
-        high = np.abs(difference).max(axis=-1, keepdims=True, initial=0.0)
-
-        def soften(threshold: Array) -> Array:
-            soft = np.sign(difference) * np.maximum(np.abs(difference) - threshold, 0.0)
-            return np.asarray(np.clip(soft, room_down, room_up))
-
-        for _ in range(40):
-            middle = 0.5 * (low + high)
-            above = np.abs(soften(middle)).sum(axis=-1, keepdims=True) > self.radius
-            low, high = np.where(above, middle, low), np.where(above, high, middle)
-        moved = soften(high)
-        norm = np.abs(moved).sum(axis=-1, keepdims=True)
-        target = self.radius * _INSIDE
-        return moved * np.where(norm > target, target / np.maximum(norm, TINY), 1.0)
 
     def _pull_in(self, points: Array) -> Array:
         """Move points that rounding left outside towards the centre until none is outside."""
@@ -136,6 +126,8 @@ class L1Ball(Region):
 
     def contains(self, point: Array) -> bool:
         """See :meth:`Region.contains`; the sum of exact differences is rounded once, correctly."""
+        if point.shape != self.lower.shape:
+            return False
         if not np.all((self.inner_lower <= point) & (point <= self.inner_upper)):
             return False
         high, low = np.maximum(point, self.centre), np.minimum(point, self.centre)
@@ -170,13 +162,34 @@ class L1Ball(Region):
             parts += [plus, minus]
         budget = parts[0].stack(*parts[1:])
         if budget.size:
-            limit = self.radius * (1.0 + 4.0 * budget.size * UNIT) + TINY
+            # The constants of the one-sided deviations are summed into the side of the row.
+            size = float(np.abs(budget.constant).sum()) + self.radius
+            limit = self.radius + gamma(budget.size + 4) * size + TINY
             program.add_rows(budget.sum(), lower=-np.inf, upper=limit)
         return x
 
     def describe(self) -> dict[str, Any]:
         """Kind, radius and number of inputs."""
         return {"kind": "l1", "radius": self.radius, "inputs": self.n_inputs}
+
+
+def _soft_threshold(size: Array, room: Array, radius: float) -> Array:
+    """Threshold ``t`` with ``sum(clip(size - t, 0, room)) = radius``, shape (batch, 1).
+
+    The sum is piecewise linear in ``t`` with breaks at ``size`` and ``size - room``; it exceeds
+    ``radius`` at ``t = 0``.
+    """
+    breaks = np.concatenate([size, size - room], axis=-1)
+    order = np.argsort(-breaks, axis=-1)
+    falling = np.take_along_axis(breaks, order, axis=-1)
+    # Going down from the largest break: entries that grow with a falling threshold.
+    growing = np.cumsum(np.where(order < size.shape[-1], 1.0, -1.0), axis=-1)[..., :-1]
+    reached = np.cumsum(growing * -np.diff(falling, axis=-1), axis=-1)
+    segment = np.argmax(reached >= radius, axis=-1)[..., None]
+    start = np.take_along_axis(falling, segment + 1, axis=-1)
+    surplus = np.take_along_axis(reached, segment, axis=-1) - radius
+    gained = surplus / np.maximum(np.take_along_axis(growing, segment, axis=-1), 1.0)
+    return np.asarray(start + gained)
 
 
 def _greedy_multiplier(gain: Array, room: Array, budget: Array) -> Array:

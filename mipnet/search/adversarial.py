@@ -13,7 +13,7 @@ from mipnet.region import ball
 from mipnet.search.decide import MARGIN, Decision, Settings
 from mipnet.search.goal import Stack, beats
 from mipnet.search.verdict import Verdict, VerdictStatus
-from mipnet.solver.profile import FEASIBILITY
+from mipnet.solver import FEASIBILITY
 
 
 def find_adversarial(

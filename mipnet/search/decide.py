@@ -22,7 +22,7 @@ from mipnet.search.attack import ascend, start_points
 from mipnet.search.bisection import exclude_by_bisection
 from mipnet.search.goal import Clause, Stack
 from mipnet.search.verdict import ClauseResult, Witness
-from mipnet.solver import Limits, Solution, Status, highs_version, solve
+from mipnet.solver import FEASIBILITY, Limits, Solution, Status, highs_version, solve
 from mipnet.threads import one_blas_thread
 
 #: Margin, relative to the size of the clause's rows, by which the solver must exclude a clause
@@ -280,7 +280,7 @@ class Decision:
     def decide(self, encoding: Encoding, bounds: Bounds, i: int) -> None:
         """Settle one clause: maximise its smallest row until the sign is known."""
         sizes = self.stack.split(bounds.output.magnitude.reshape(-1))[i]
-        margin = MARGIN * max(1.0, float(sizes.max()))
+        margin = max(MARGIN * float(sizes.max()), FEASIBILITY)
         limits = Limits(time=self.watch.left, cutoff=margin, target=-margin)
         settings = self.settings
         try:

@@ -2,12 +2,13 @@
 
 from mipnet.solver.coefficients import Prepared, prepare
 from mipnet.solver.highs import Limits, Solution, solve
-from mipnet.solver.profile import EXPLORE, IMPROVE, PROVE, Profile, choose_profile
+from mipnet.solver.profile import EXPLORE, FEASIBILITY, IMPROVE, PROVE, Profile, choose_profile
 from mipnet.solver.status import Status
 from mipnet.solver.version import KNOWN_BAD, highs_version, refuse_known_bad
 
 __all__ = [
     "EXPLORE",
+    "FEASIBILITY",
     "IMPROVE",
     "KNOWN_BAD",
     "PROVE",

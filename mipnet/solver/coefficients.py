@@ -59,9 +59,14 @@ def prepare(arrays: ProgramArrays) -> Prepared:
     """
     matrix = arrays.matrix
     data = np.abs(matrix.data)
-    if not (np.isfinite(matrix.data).all() and np.isfinite(arrays.cost).all()):
-        msg = "a coefficient or cost is NaN or infinite"
+    if not (np.isfinite(matrix.data).all() and np.isfinite([*arrays.cost, arrays.offset]).all()):
+        msg = "a coefficient, cost or offset is NaN or infinite"
         raise CoefficientError(msg)
+    for name in ("lower", "upper", "row_lower", "row_upper"):
+        if np.isnan(getattr(arrays, name)).any():
+            where = int(np.flatnonzero(np.isnan(getattr(arrays, name)))[0])
+            msg = f"{name}[{where}] is NaN"
+            raise CoefficientError(msg)
     if data.size and float(data.max()) >= LARGE:
         row, column = _entry(matrix, int(data.argmax()))
         msg = f"row {row}, column {column}: coefficient {data.max():.3g} is at least {LARGE:g}; "

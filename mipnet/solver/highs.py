@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from formulations import ProgramArrays
 from mipnet.errors import SolverError
 from mipnet.solver.coefficients import prepare
+from mipnet.solver.objective import objective_factor, scale_objective
 from mipnet.solver.profile import Profile, choose_profile
 from mipnet.solver.status import FROM_HIGHS, Status
 from mipnet.solver.version import highs_version
@@ -84,6 +85,12 @@ class Limits:
     cutoff: float | None = None
     target: float | None = None
     stop_bound: float | None = None
+
+    def scaled(self, factor: float) -> Limits:
+        """Return the limits for an objective multiplied by ``factor``."""
+        values = (self.cutoff, self.target, self.stop_bound)
+        cutoff, target, stop = (None if v is None else v * factor for v in values)
+        return replace(self, cutoff=cutoff, target=target, stop_bound=stop)
 
 
 class ThreadPool:
@@ -160,15 +167,21 @@ def solve(
     """
     version = highs_version()
     limit = limits or Limits()
+    _refuse_bad(arrays, limit, start, seed)
     if arrays.n_columns == 0:
         return _without_columns(arrays, version)
     prepared = prepare(arrays)
     chosen = profile or choose_profile(start=start is not None, cutoff=limit.cutoff is not None)
     begin = time.perf_counter()
-    highs = load_model(prepared.arrays)
+    # The tolerances of the solver are absolute: a tiny objective would be all zero to it.
+    factor = objective_factor(arrays.cost)
+    limit = limit.scaled(factor)
+    ready = scale_objective(prepared.arrays, factor)
+    highs = load_model(ready)
     set_options(highs, _options(chosen, limit, threads, seed, log is not None))
     if start is not None:
-        _set_start(highs, start)
+        extra = np.full(ready.n_columns - arrays.n_columns, arrays.objective(start) * factor)
+        _set_start(highs, np.concatenate([start, extra]))
     stop, reached = threading.Event(), threading.Event()
     _watch(highs, limit.stop_bound, stop, reached, log)
     POOL.enter(threads)
@@ -183,6 +196,7 @@ def solve(
         version,
         chosen.name,
         prepared.widening,
+        factor,
     )
     return _read(highs, arrays, limit, run)
 
@@ -269,7 +283,7 @@ def _set_start(highs: Any, start: Array) -> None:
     import highspy
 
     solution = highspy.HighsSolution()
-    solution.col_value = np.asarray(start, dtype=np.float64)
+    solution.col_value = start
     _check(highs.setSolution(solution), "start vector")
 
 
@@ -315,11 +329,26 @@ def _run(highs: Any, stop: threading.Event) -> Any:
                     return future.result(timeout=0.2)
                 except FutureTimeoutError:
                     if future.done():
-                        raise
+                        return future.result()
         except KeyboardInterrupt:
             stop.set()
             future.result()
             raise
+
+
+def _refuse_bad(arrays: ProgramArrays, limit: Limits, start: Array | None, seed: int) -> None:
+    """Refuse questions HiGHS would misread."""
+    for name in ("time", "cutoff", "target", "stop_bound"):
+        value = getattr(limit, name)
+        if value is not None and math.isnan(value):
+            msg = f"the limit {name} is NaN"
+            raise SolverError(msg)
+    if (limit.nodes is not None and limit.nodes < 0) or seed < 0:
+        msg = f"node limit and seed must be at least 0, not {limit.nodes} and {seed}"
+        raise SolverError(msg)
+    if start is not None and (start.shape != (arrays.n_columns,) or np.isnan(start).any()):
+        msg = f"the start vector must hold {arrays.n_columns} numbers, one for each column"
+        raise SolverError(msg)
 
 
 def _without_columns(arrays: ProgramArrays, version: str) -> Solution:
@@ -349,6 +378,7 @@ class _Run:
     version: str
     profile: str
     relaxed: float
+    factor: float
 
 
 def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Solution:
@@ -363,17 +393,18 @@ def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Soluti
     elif status is Status.INTERRUPTED and run.bound_reached:
         status = Status.BOUND_REACHED
     info = highs.getInfo()
-    solution = highs.getSolution()
-    values: Array | None = None
-    objective: float | None = None
-    if status is not Status.ERROR and solution.value_valid:
-        found = np.array(solution.col_value, dtype=np.float64)
-        if found.size == arrays.n_columns and math.isfinite(info.objective_function_value):
-            values, objective = found, arrays.objective(found)
+    if (
+        status is Status.OPTIMAL
+        and limit.cutoff is not None
+        and not info.objective_function_value < limit.cutoff
+    ):
+        # An incumbent from before the cutoff took effect is called optimal.
+        status = Status.CUTOFF
+    values, objective = _point(highs, arrays, status, info)
     return Solution(
         status=status,
         objective=objective,
-        bound=_bound(status, info, limit, objective, mixed=bool(arrays.integer.any())),
+        bound=_bound(status, info, limit, mixed=bool(arrays.integer.any())) / run.factor,
         values=values,
         nodes=max(int(info.mip_node_count), 0),
         seconds=run.seconds,
@@ -384,10 +415,26 @@ def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Soluti
     )
 
 
-def _bound(
-    status: Status, info: Any, limit: Limits, objective: float | None, *, mixed: bool
-) -> float:
-    """Proven lower bound of the minimum."""
+def _point(
+    highs: Any, arrays: ProgramArrays, status: Status, info: Any
+) -> tuple[Array | None, float | None]:
+    """Feasible point of a finished run and its objective, if it has one."""
+    import highspy
+
+    solution = highs.getSolution()
+    feasible = int(highspy.SolutionStatus.kSolutionStatusFeasible)
+    empty = status in {Status.ERROR, Status.INFEASIBLE, Status.CUTOFF}
+    if empty or not solution.value_valid or info.primal_solution_status != feasible:
+        return None, None
+    found = np.array(solution.col_value, dtype=np.float64)
+    if found.size < arrays.n_columns or not math.isfinite(info.objective_function_value):
+        return None, None
+    found = found[: arrays.n_columns]
+    return found, arrays.objective(found)
+
+
+def _bound(status: Status, info: Any, limit: Limits, *, mixed: bool) -> float:
+    """Proven lower bound of the minimum, in the scale the solver saw."""
     if status is Status.CUTOFF and limit.cutoff is not None:
         return float(limit.cutoff)
     if status is Status.INFEASIBLE:
@@ -398,6 +445,6 @@ def _bound(
         bound = float(info.mip_dual_bound)
         # With a cutoff, nodes above it are discarded, so nothing beyond it is proven.
         return bound if limit.cutoff is None else min(bound, float(limit.cutoff))
-    if status is Status.OPTIMAL and objective is not None:
-        return objective
+    if status is Status.OPTIMAL:
+        return float(info.objective_function_value)
     return -math.inf

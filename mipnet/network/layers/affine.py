@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -80,6 +81,11 @@ class Affine(Layer):
         return np.abs(self.weight)
 
     @cached_property
+    def weightless(self) -> npt.NDArray[np.bool_]:
+        """Outputs without any weight, shape (n_out,)."""
+        return np.asarray(~self.weight.any(axis=1))
+
+    @cached_property
     def error_factor(self) -> float:
         """Relative rounding error of one output, see :func:`mipnet.rounding.gamma`."""
         return gamma(self.weight.shape[1] + 1)
@@ -112,7 +118,13 @@ class Affine(Layer):
         spread = radius @ self.absolute.T
         size = box.magnitude @ self.absolute.T + np.abs(self.bias)
         error = self.error_factor * (size + spread) + 4.0 * UNIT * np.abs(middle)
-        return Interval(down(middle - spread, error), up(middle + spread, error))
+        # Without weights, or over inputs that are all zero, nothing is rounded: a masked neuron
+        # is its bias, and its phase is known.
+        exact = (self.weightless | (size == 0.0)) if self.weight.size else np.ones_like(size, bool)
+        return Interval(
+            np.where(exact, self.bias, down(middle - spread, error)),
+            np.where(exact, self.bias, up(middle + spread, error)),
+        )
 
     def relax(self, *values: Interval) -> Relaxation:
         """Largest size ``|W| |x| + |b|`` of every output, which scales its rounding error."""
@@ -128,8 +140,8 @@ class Affine(Layer):
         error = form.error + gamma(a.shape[-1] + 1) * weigh(np.abs(a), relaxation[0])
         error += 2.0 * UNIT * np.abs(constant)
         # One large product instead of one small product for each item of the batch.
-        product = a.reshape(-1, a.shape[-1]) @ self.weight
-        return (LinearForm(product.reshape(*a.shape[:2], -1), constant, error),)
+        product = a.reshape(math.prod(a.shape[:2]), a.shape[-1]) @ self.weight
+        return (LinearForm(product.reshape(*a.shape[:2], self.weight.shape[1]), constant, error),)
 
     def lines(self, relaxation: Relaxation, inputs: Array, *values: Lines) -> Lines:
         """Positive weights take the line of their own side, negative ones the other."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import AffineForm, Formulation, Program
+from mipnet.errors import NetworkError
 from mipnet.network.interval import Interval, LinearForm, Lines
 
 Array = npt.NDArray[np.float64]
@@ -164,7 +165,21 @@ def register_layer(kind: str) -> Callable[[L], L]:
 
 
 def frozen(values: npt.ArrayLike) -> Array:
-    """Return a read-only float64 copy."""
-    array = np.array(values, dtype=np.float64)
+    """Return a read-only float64 copy.
+
+    Raises
+    ------
+    NetworkError
+        When the values are no array of real numbers.
+    """
+    try:
+        raw = np.asarray(values)
+        if np.iscomplexobj(raw):
+            msg = "parameters must be real numbers, not complex ones"
+            raise NetworkError(msg)
+        array = np.array(raw, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"parameters must be arrays of numbers: {error}"
+        raise NetworkError(msg) from error
     array.flags.writeable = False
     return array
