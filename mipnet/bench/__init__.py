@@ -1,0 +1,1 @@
+"""Experiments: networks, questions and results side by side."""
