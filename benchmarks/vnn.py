@@ -58,10 +58,12 @@ class Run:
 
     @property
     def wrong(self) -> bool:
+        """Whether the verdict contradicts the recorded one."""
         return {self.status, self.recorded} == DECIDED
 
     @property
     def late(self) -> bool:
+        """Whether it took longer than the limit by more than 10 % and one second."""
         return self.seconds > 1.1 * self.timeout + 1.0
 
 
@@ -120,7 +122,7 @@ def reading(done: subprocess.CompletedProcess[str]) -> tuple[str, str, str]:
         return found["status"], listing, found["reason"]
     message = done.stderr.strip().splitlines()[-1:] or [""]
     if done.returncode == 2 and "unsupported operation" in message[0]:
-        kinds = Counter(re.findall(r"\((\w+)\): ", message[0]))
+        kinds = Counter(re.findall(r"'\S+' \((\w+)\): ", message[0]))
         return "unsupported", "", ", ".join(sorted(kinds)) or message[0]
     return "error", "", f"exit status {done.returncode}: {message[0]}"
 

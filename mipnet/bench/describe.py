@@ -8,7 +8,7 @@ import numpy as np
 
 from mipnet.network import Network
 from mipnet.network.layers.base import Array, Shape
-from mipnet.solver.coefficients import SMALL
+from mipnet.solver import SMALL
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """HiGHS behind a typed, fail-closed interface."""
 
-from mipnet.solver.coefficients import Prepared, prepare
+from mipnet.solver.coefficients import SMALL, Prepared, prepare
 from mipnet.solver.highs import Limits, Solution, solve
 from mipnet.solver.profile import EXPLORE, FEASIBILITY, IMPROVE, PROVE, Profile, choose_profile
 from mipnet.solver.status import Status
@@ -12,6 +12,7 @@ __all__ = [
     "IMPROVE",
     "KNOWN_BAD",
     "PROVE",
+    "SMALL",
     "Limits",
     "Prepared",
     "Profile",

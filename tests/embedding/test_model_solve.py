@@ -31,12 +31,21 @@ def point(m):
     return np.array([v.value for v in m.nn.inputs.values()])
 
 
+# By default HiGHS lets rows be off by 1e-6, which a comparison to 1e-6 must not see.
+TIGHT = {
+    "mip_feasibility_tolerance": 1e-9,
+    "primal_feasibility_tolerance": 1e-9,
+    "dual_feasibility_tolerance": 1e-9,
+    "mip_rel_gap": 0.0,
+}
+
+
 def with_appsi(m):
-    pyo.SolverFactory("appsi_highs").solve(m)
+    pyo.SolverFactory("appsi_highs").solve(m, options=TIGHT)
 
 
 def with_contrib(m):
-    pyo.SolverFactory("highs").solve(m)
+    pyo.SolverFactory("highs").solve(m, solver_options=TIGHT)
 
 
 INTERFACES = {"mipnet": solve, "appsi": with_appsi, "contrib": with_contrib}

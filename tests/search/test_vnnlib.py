@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mipnet.errors import MipnetError, ReadError, RegionError, UnsupportedError
+from mipnet.region import Box
 from mipnet.search.vnnlib import Property, VnnlibError, parse_property, read_property
 from mipnet.search.vnnlib import normal as normal_module
 from mipnet.search.vnnlib.exact import Range, above, below
@@ -183,6 +184,17 @@ def test_box_of_witnesses_is_of_single_precision_where_possible() -> None:
     assert box.inner_lower[0] == float(np.float32(0.1))
     assert box.inner_upper[0] == float(np.nextafter(np.float32(0.3), np.float32(0)))
     assert box.inner_lower[1] == box.inner_upper[1] == 0.1
+
+
+def test_inner_box_must_lie_within() -> None:
+    box = Box([0.0, 0.0], [1.0, 1.0], inner=([0.25, 0.0], [0.5, 1.0]))
+    assert box.centre.tolist() == [0.5, 0.5]
+    assert box.project(np.array([[2.0, -1.0]])).tolist() == [[0.5, 0.0]]
+    assert not box.contains(np.array([0.75, 0.5]))
+    assert box.minimise(np.array([[[1.0, -1.0]]]))[0, 0] == pytest.approx(-1.0)
+    for inner in (([-0.1, 0.0], [0.5, 1.0]), ([0.0, 0.0], [0.5, 1.1]), ([0.0], [0.5])):
+        with pytest.raises(RegionError, match="inner"):
+            Box([0.0, 0.0], [1.0, 1.0], inner=inner)
 
 
 def test_an_input_between_floats_has_no_decimal_only_if_none_ends() -> None:
