@@ -36,6 +36,9 @@ _PUBLIC = {
     "find_adversarial": "mipnet.search",
     "maximize": "mipnet.search",
     "minimize": "mipnet.search",
+    "verify": "mipnet.search",
+    "VerifyResult": "mipnet.search",
+    "train_mlp": "mipnet.pruning",
 }
 
 if TYPE_CHECKING:
@@ -50,14 +53,17 @@ if TYPE_CHECKING:
     from mipnet.pruning import finetune as finetune
     from mipnet.pruning import prune as prune
     from mipnet.pruning import pruners as pruners
+    from mipnet.pruning import train_mlp as train_mlp
     from mipnet.region import Box as Box
     from mipnet.region import L1Ball as L1Ball
     from mipnet.region import LinfBall as LinfBall
     from mipnet.region import ball as ball
     from mipnet.search import Verdict as Verdict
+    from mipnet.search import VerifyResult as VerifyResult
     from mipnet.search import find_adversarial as find_adversarial
     from mipnet.search import maximize as maximize
     from mipnet.search import minimize as minimize
+    from mipnet.search import verify as verify
 
 __all__ = [
     "Box",
@@ -67,6 +73,7 @@ __all__ = [
     "Network",
     "NetworkBlock",
     "Verdict",
+    "VerifyResult",
     "__version__",
     "apply",
     "ball",
@@ -80,6 +87,8 @@ __all__ = [
     "prune",
     "pruners",
     "solve",
+    "train_mlp",
+    "verify",
 ]
 
 

@@ -3,5 +3,16 @@
 from mipnet.search.adversarial import find_adversarial
 from mipnet.search.optimize import Optimum, maximize, minimize
 from mipnet.search.verdict import ClauseResult, Verdict
+from mipnet.search.verify import verify
+from mipnet.search.verify_result import VerifyResult
 
-__all__ = ["ClauseResult", "Optimum", "Verdict", "find_adversarial", "maximize", "minimize"]
+__all__ = [
+    "ClauseResult",
+    "Optimum",
+    "Verdict",
+    "VerifyResult",
+    "find_adversarial",
+    "maximize",
+    "minimize",
+    "verify",
+]

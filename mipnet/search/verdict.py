@@ -137,7 +137,7 @@ class Verdict:
 
     def to_json(self) -> str:
         """JSON text; infinite bounds become strings."""
-        return json.dumps(_strict(self.to_dict()), allow_nan=False)
+        return json.dumps(to_strict(self.to_dict()), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Verdict:
@@ -149,7 +149,7 @@ class Verdict:
             When the text is no verdict of this format.
         """
         try:
-            plain = _loose(json.loads(text))
+            plain = from_strict(json.loads(text))
             if plain.pop("format") != FORMAT:
                 msg = f"not a verdict of format {FORMAT}"
                 raise QueryError(msg)
@@ -175,21 +175,23 @@ class Verdict:
         return "\n".join(lines)
 
 
-def _strict(value: Any) -> Any:
+def to_strict(value: Any) -> Any:
+    """Plain data with infinite and NaN numbers in a form JSON allows."""
     if isinstance(value, dict):
-        return {key: _strict(v) for key, v in value.items()}
+        return {key: to_strict(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(v) for v in value]
+        return [to_strict(v) for v in value]
     if isinstance(value, float) and not np.isfinite(value):
         return {"float": str(value)}
     return value
 
 
-def _loose(value: Any) -> Any:
+def from_strict(value: Any) -> Any:
+    """Undo :func:`to_strict`."""
     if isinstance(value, dict):
         if set(value) == {"float"}:
             return float(value["float"])
-        return {key: _loose(v) for key, v in value.items()}
+        return {key: from_strict(v) for key, v in value.items()}
     if isinstance(value, list):
-        return [_loose(v) for v in value]
+        return [from_strict(v) for v in value]
     return value

@@ -11,7 +11,7 @@ import numpy as np
 from mipnet.clocks import Clocks
 from mipnet.errors import QueryError
 from mipnet.network.layers.base import Array
-from mipnet.search.verdict import ClauseResult, _loose, _strict
+from mipnet.search.verdict import ClauseResult, from_strict, to_strict
 
 VerifyStatus = Literal["unsat", "sat", "timeout", "unknown"]
 
@@ -137,7 +137,7 @@ class VerifyResult:
 
     def to_json(self) -> str:
         """JSON text; infinite bounds become ``{"float": "inf"}``."""
-        return json.dumps(_strict(self.to_dict()), allow_nan=False)
+        return json.dumps(to_strict(self.to_dict()), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> VerifyResult:
@@ -149,7 +149,7 @@ class VerifyResult:
             When the text is no result of this format.
         """
         try:
-            plain = _loose(json.loads(text))
+            plain = from_strict(json.loads(text))
             if plain.pop("format") != FORMAT:
                 msg = f"not a result of format {FORMAT}"
                 raise QueryError(msg)
