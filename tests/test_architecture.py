@@ -6,7 +6,9 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -75,9 +77,14 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path: Path) -> Iterator[str]:
     """Every module a file imports, wherever the statement stands; relative names resolved."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -92,6 +99,7 @@ def imported(path: Path) -> Iterator[str]:
             )
 
 
+@cache
 def mipnet_packages() -> set[str]:
     """Packages whose members may be modules themselves."""
     return {module_name(path) for path in FILES if path.name == "__init__.py"}
@@ -143,7 +151,7 @@ def test_units_of_one_floor_form_no_circle() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_everything_public_is_documented(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     bare = [] if ast.get_docstring(tree) else [module_name(path)]
 
     def visit(node: ast.AST, prefix: str) -> None:
@@ -174,9 +182,16 @@ def test_import_is_light(module: str) -> None:
     assert done.stdout.split() == []
 
 
+@pytest.mark.parametrize("package", ["mipnet", "formulations", "mipnet.bounds", "mipnet.solver"])
+def test_every_public_name_resolves(package: str) -> None:
+    module = import_module(package)
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    assert sorted(set(module.__all__)) == sorted(module.__all__)
+
+
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_nothing_is_unpickled(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     roots = {target.split(".")[0] for target in imported(path)}
     assert not roots & {"pickle", "cloudpickle", "dill", "shelve", "marshal"}
     for node in ast.walk(tree):

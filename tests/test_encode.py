@@ -167,6 +167,15 @@ def test_missing_bounds_are_named(missing: str) -> None:
         encode(network, UNIT_BOX, intervals)
 
 
+def test_missing_output_bounds_are_named_when_needed() -> None:
+    network = two_layers()
+    intervals = intervals_of(network, UNIT_BOX)
+    del intervals["affine1"]
+    assert encode(network, UNIT_BOX, intervals).n_binaries == 1
+    with pytest.raises(BoundsError, match="affine1"):
+        encode(network, UNIT_BOX, intervals, output_columns=True)
+
+
 @pytest.mark.parametrize("size", [2, 4])
 def test_bounds_of_another_shape_are_refused(size: int) -> None:
     network = two_layers()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mipnet.bounds.cascade import lp_bounds
+from mipnet.bounds.cascade import alpha_bounds, lp_bounds
 from mipnet.bounds.crown import crown_bounds
 from mipnet.bounds.data import Bounds, PhaseCount, Violation
 from mipnet.bounds.interval import interval_bounds
@@ -11,7 +11,7 @@ from mipnet.network import Network
 from mipnet.region import Region
 
 #: Names of the bounding methods, cheapest first.
-METHODS = ("interval", "crown", "lp")
+METHODS = ("interval", "crown", "alpha", "lp")
 
 
 def compute_bounds(
@@ -28,10 +28,11 @@ def compute_bounds(
     ----------
     network : Network
     region : Region
-    method : {"interval", "crown", "lp"}
-        ``lp`` adds linear programs for the neurons CROWN leaves unstable, while they pay.
+    method : {"interval", "crown", "alpha", "lp"}
+        ``alpha`` adds optimised slopes to CROWN, ``lp`` linear programs to those, each for the
+        neurons still unstable and while it pays.
     budget : float, optional
-        Seconds for the linear programs.
+        Seconds for the slopes and the linear programs.
     threads : int
         Linear programs solved at once.
 
@@ -46,10 +47,23 @@ def compute_bounds(
         return interval_bounds(network, region)
     if method == "crown":
         return crown_bounds(network, region)
+    if method == "alpha":
+        return alpha_bounds(network, region, budget=budget)
     if method == "lp":
         return lp_bounds(network, region, budget=budget, threads=threads)
     msg = f"unknown bounding method {method!r}; known: {', '.join(METHODS)}"
     raise BoundsError(msg)
+
+
+def first_bounds(network: Network, region: Region, method: str) -> Bounds:
+    """Cheapest bounds a method starts with: intervals for ``interval``, else CROWN.
+
+    Raises
+    ------
+    BoundsError
+        When the method is unknown.
+    """
+    return compute_bounds(network, region, "crown" if method in METHODS[1:] else method)
 
 
 __all__ = [
@@ -57,8 +71,10 @@ __all__ = [
     "Bounds",
     "PhaseCount",
     "Violation",
+    "alpha_bounds",
     "compute_bounds",
     "crown_bounds",
+    "first_bounds",
     "interval_bounds",
     "lp_bounds",
 ]

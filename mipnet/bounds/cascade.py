@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from mipnet.bounds.alpha import alpha_intervals
 from mipnet.bounds.crown import crown_bounds, crown_intervals
 from mipnet.bounds.data import Bounds
 from mipnet.bounds.interval import input_interval
@@ -18,6 +19,36 @@ from mipnet.region import Region
 _FEW = 25
 
 
+def alpha_bounds(
+    network: Network,
+    region: Region,
+    *,
+    budget: float | None = None,
+    first: Bounds | None = None,
+) -> Bounds:
+    """CROWN bounds, then optimised slopes for the neurons still unstable and the output.
+
+    Parameters
+    ----------
+    network : Network
+    region : Region
+    budget : float, optional
+        Seconds for the optimisation.
+    first : Bounds, optional
+        Bounds of the same network over the same region, when they are at hand.
+
+    Returns
+    -------
+    Bounds
+        Never looser than CROWN's.
+    """
+    start = time.perf_counter()
+    bounds = first or crown_bounds(network, region)
+    intervals, names = alpha_intervals(network, region, bounds.intervals, Stopwatch(budget))
+    methods = {**bounds.methods, **dict.fromkeys(names, "alpha")}
+    return Bounds(network, intervals, methods, time.perf_counter() - start)
+
+
 def lp_bounds(
     network: Network,
     region: Region,
@@ -26,7 +57,7 @@ def lp_bounds(
     threads: int = 1,
     first: Bounds | None = None,
 ) -> Bounds:
-    """CROWN bounds, then LP tightening of the neurons still unstable, layer by layer.
+    """Optimised CROWN, then LP tightening of the neurons still unstable, layer by layer.
 
     After a layer has been tightened, CROWN runs again for the layers behind it.
 
@@ -39,7 +70,7 @@ def lp_bounds(
     threads : int
         Linear programs solved at once.
     first : Bounds, optional
-        CROWN bounds of the same network over the same region, when they are at hand.
+        Bounds of the same network over the same region, when they are at hand.
 
     Returns
     -------
@@ -48,9 +79,8 @@ def lp_bounds(
     start = time.perf_counter()
     watch = Stopwatch(budget)
     box = input_interval(network, region)
-    bounds = first or crown_bounds(network, region)
+    bounds = first or alpha_bounds(network, region, budget=budget)
     intervals, methods = dict(bounds.intervals), dict(bounds.methods)
-    tightened_names: list[str] = []
     decisive = [n.inputs[0] for n in network.nodes if n.layer.nonlinear]
     for name in decisive[1:]:
         if _count(intervals, decisive) <= _FEW or watch.expired:
@@ -58,11 +88,12 @@ def lp_bounds(
         tightened = tighten_layer(network, region, intervals, name, watch, threads=threads)
         if tightened is intervals[name]:
             continue
-        tightened_names.append(name)
+        methods[name] = "lp"
         # Tighter bounds may turn a lower line the wrong way, so what held before is kept.
         known = {**intervals, name: tightened}
-        intervals, names = crown_intervals(network, region, box, known)
-        methods = {**names, **dict.fromkeys(tightened_names, "lp")}
+        intervals, _ = crown_intervals(network, region, box, known)
+    if "lp" in methods.values() and not watch.expired:
+        intervals, _ = alpha_intervals(network, region, intervals, watch)
     return Bounds(network, intervals, methods, time.perf_counter() - start)
 
 

@@ -56,6 +56,7 @@ def backward_form(
     *,
     owners: npt.NDArray[np.intp] | None = None,
     slopes: Mapping[str, Array] | None = None,
+    record: dict[str, Array] | None = None,
 ) -> LinearForm:
     """Lower linear forms over the input from lower forms over the node ``name``.
 
@@ -70,12 +71,16 @@ def backward_form(
         Box each item of the form's batch belongs to; item by item when absent.
     slopes : mapping of node name to array, optional
         Lower slopes of nonlinear nodes (see :meth:`Layer.backward`).
+    record : dict, optional
+        Receives the coefficients over the output of every node the forms passed.
     """
     network, pending = relaxations.network, {name: form}
     for node in reversed(network.nodes):
         current = pending.pop(node.name, None)
         if current is None:
             continue
+        if record is not None:
+            record[node.name] = current.coefficients
         made = relaxations[node.name]
         if owners is not None:
             made = tuple(array[owners] for array in made)

@@ -98,7 +98,9 @@ def tighten_layer(
         return known
     names = [n.name for n in network.nodes]
     prefix = replace(network, nodes=network.nodes[: names.index(name) + 1])
-    encoding = encode(prefix, region, intervals, formulation_name="triangle", relaxed=True)
+    encoding = encode(
+        prefix, region, intervals, formulation_name="triangle", relaxed=True, max_big_m=np.inf
+    )
     arrays, forms = encoding.arrays(), encoding.output
     nearest = open_[np.argsort(np.minimum(-lower[open_], upper[open_]))]
     state = _Layer(lower, upper, iter(nearest.tolist()), watch)

@@ -52,7 +52,7 @@ def find_adversarial(
         absent, and no restriction where it has none.
     time_limit : float, optional
         Seconds for the whole call.
-    bounds : {"lp", "crown", "interval"}
+    bounds : {"lp", "alpha", "crown", "interval"}
         Bounding method.
     formulation : str
         Formulation of the unstable neurons.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from formulations import AffineForm, ProgramArrays
-from mipnet.bounds import Bounds, compute_bounds, lp_bounds
+from mipnet.bounds import Bounds, alpha_bounds, first_bounds, lp_bounds
 from mipnet.clocks import Stopwatch
 from mipnet.encode import Encoding, encode
 from mipnet.errors import BoundsError, SolverError
@@ -43,7 +43,7 @@ class Settings:
 
     Attributes
     ----------
-    bounds : {"lp", "crown", "interval"}
+    bounds : {"lp", "alpha", "crown", "interval"}
     formulation : str
     restarts : int
         Start points of the attack for each clause.
@@ -132,30 +132,37 @@ class Decision:
             return
         head = Affine(self.stack.rows, self.stack.offsets)
         goals = self.network.then(head, "goal")
-        quick = "crown" if self.settings.bounds == "lp" else self.settings.bounds
         with self.watch("bound"):
-            bounds = compute_bounds(goals, self.region, quick)
+            bounds = first_bounds(goals, self.region, self.settings.bounds)
         if not self.accept(bounds) or self.decided():
             return
+        if self.settings.bounds in {"alpha", "lp"}:
+            with self.watch("bound"):
+                bounds = alpha_bounds(goals, self.region, budget=self.share(), first=bounds)
+            if not self.accept(bounds) or self.decided():
+                return
         if self.region.n_inputs <= BISECTION_INPUTS and self.n_unstable > MIP_UNSTABLE:
             with self.watch("bound"):
                 self.bisect()
             if self.decided():
                 return
         if self.settings.bounds == "lp":
-            left = self.watch.left
-            budget = LP_SECONDS if left is None else LP_SHARE * left
             with self.watch("bound"):
                 bounds = lp_bounds(
                     goals,
                     self.region,
-                    budget=budget,
+                    budget=self.share(),
                     threads=self.settings.threads,
                     first=bounds,
                 )
             if not self.accept(bounds) or self.decided():
                 return
         self.mip(goals, bounds)
+
+    def share(self) -> float:
+        """Seconds that one tightening step may take."""
+        left = self.watch.left
+        return LP_SECONDS if left is None else LP_SHARE * left
 
     def accept(self, bounds: Bounds) -> bool:
         """Take over what bounds prove, unless a known point contradicts them."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import ProgramArrays
-from mipnet.bounds import Bounds, compute_bounds, lp_bounds
+from mipnet.bounds import Bounds, alpha_bounds, first_bounds, lp_bounds
 from mipnet.clocks import Clocks, Stopwatch
 from mipnet.encode import Encoding, encode
 from mipnet.errors import QueryError, SolverError
@@ -133,7 +133,7 @@ def minimize(
         The input set; the input bounds of the network when absent.
     time_limit : float, optional
         Seconds for the whole call.
-    bounds : {"lp", "crown", "interval"}
+    bounds : {"lp", "alpha", "crown", "interval"}
     formulation : str
     restarts : int
         Start points of the gradient search.
@@ -240,13 +240,21 @@ class _Minimisation:
         return points
 
     def tighten(self, method: str, threads: int) -> Bounds:
-        quick = compute_bounds(self.scalar, self.region, "crown" if method == "lp" else method)
-        floor = float(quick.output.lower.reshape(-1)[0])
-        if method != "lp" or self.value <= floor + self.slack:
-            return quick
+        """Bounds of the method, step by step, until they meet the value of the known point."""
+        bounds = first_bounds(self.scalar, self.region, method)
         left = self.watch.left
         budget = LP_SECONDS if left is None else LP_SHARE * left
-        return lp_bounds(self.scalar, self.region, budget=budget, threads=threads, first=quick)
+        if method in {"alpha", "lp"} and not self.closed(bounds):
+            bounds = alpha_bounds(self.scalar, self.region, budget=budget, first=bounds)
+        if method == "lp" and not self.closed(bounds):
+            bounds = lp_bounds(
+                self.scalar, self.region, budget=budget, threads=threads, first=bounds
+            )
+        return bounds
+
+    def closed(self, bounds: Bounds) -> bool:
+        """Whether the bounds prove that no point is better than the known one."""
+        return self.value <= float(bounds.output.lower.reshape(-1)[0]) + self.slack
 
     def judge(self, answer: Solution, encoding: Encoding) -> None:
         """Replay the solver's point, and hold value and bound against each other."""

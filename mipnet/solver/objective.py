@@ -17,14 +17,17 @@ from formulations import ProgramArrays
 
 Array = npt.NDArray[np.float64]
 
-#: Ratio of the largest to the smallest cost above which the objective becomes a row.
-_SPREAD = 1e6
+#: Cost below which the objective becomes a row.
+_TINY = 1e-6
 
 
 def objective_factor(cost: Array) -> float:
-    """Power of two that brings the largest cost near 1, when it is far from it."""
+    """Power of two that lifts the largest cost to about 1, when it is far below.
+
+    A large cost stays as it is: shrinking it would push the others below the tolerances.
+    """
     largest = float(np.abs(cost).max(initial=0.0))
-    if largest == 0.0 or 2.0**-7 <= largest <= 2.0**10:
+    if largest == 0.0 or largest >= 2.0**-7:
         return 1.0
     return float(2.0 ** -round(math.log2(largest)))
 
@@ -32,13 +35,12 @@ def objective_factor(cost: Array) -> float:
 def scale_objective(arrays: ProgramArrays, factor: float) -> ProgramArrays:
     """Return the program with its objective multiplied by ``factor``.
 
-    Where costs of very different size stand side by side, the whole objective becomes one more
-    column, tied to the others by a row: rows are held to a tolerance that does not depend on the
-    size of their entries.
+    Where tiny costs stand beside ordinary ones, the whole objective becomes one more column, tied
+    to the others by a row: a row has no entry too small to count, as costs have.
     """
     cost, offset = arrays.cost * factor, arrays.offset * factor
     used = np.abs(cost[cost != 0.0])
-    if not used.size or float(used.max()) <= _SPREAD * float(used.min()):
+    if not used.size or float(used.min()) >= _TINY:
         return replace(arrays, cost=cost, offset=offset)
     # Powers of two lift the smallest entry to 1e-6 where the row allows it: exact.
     lift = 2.0 ** max(0, math.ceil(math.log2(min(1e-6 / float(used.min()), 2.0**30))))

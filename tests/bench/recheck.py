@@ -60,13 +60,8 @@ def least_margin(
         least, most = np.maximum(least, 0.0), on
     cost = np.zeros(width)
     cost[source : source + weights[-1].shape[1]] = objective @ weights[-1]
-    found = milp(
-        cost,
-        constraints=LinearConstraint(np.vstack(rows), np.concatenate(floor), np.inf),
-        bounds=Bounds(low, high),
-        integrality=whole,
-        options={"mip_rel_gap": 0.0},
-    )
+    limits = LinearConstraint(np.vstack(rows), np.concatenate(floor), np.inf)
+    found = milp(cost, constraints=limits, bounds=Bounds(low, high), integrality=whole)
     if found.status != 0:
         raise AssertionError(found.message)
     return float(found.mip_dual_bound + objective @ biases[-1])

@@ -166,6 +166,26 @@ def test_lp_bounds_of_neurons_that_just_touch_zero(n: int) -> None:
     assert bounds.n_unstable <= compute_bounds(network, region, "crown").n_unstable
 
 
+def test_lp_bounds_of_large_neurons_fall_back_on_crown() -> None:
+    """The limit of M is no reason for bounds to fail: the relaxation has no M."""
+    rng = np.random.default_rng(0)
+    weights = [1e9 * rng.normal(size=(30, 3)), rng.normal(size=(5, 30)), rng.normal(size=(1, 5))]
+    network = chain(weights, [np.zeros(30), np.zeros(5), np.zeros(1)])
+    region = Box(-np.ones(3), np.ones(3))
+    bounds = compute_bounds(network, region, "lp")
+    assert bounds.violation(region.sample(rng, 50)) is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_products_that_underflow_are_covered(method: str) -> None:
+    """1e-200 * 1e-200 is zero in float64 and 1e-100 after the next layer."""
+    weights, biases = [np.array([[1e-200]]), np.array([[1e300]])], [np.zeros(1), np.zeros(1)]
+    region = Box([0.0], [1e-200])
+    output = compute_bounds(chain(weights, biases), region, method).output
+    value = oracle.exact_trace(weights, biases, region.upper)[-1][0]
+    assert Fraction(output.lower[0, 0]) <= value <= Fraction(output.upper[0, 0])
+
+
 @pytest.mark.parametrize("family", ["dense", "deep", "l1_inside", "l1_face", "flat_box"])
 def test_batches_of_boxes_equal_single_boxes(family: str) -> None:
     case = make(family, 2)

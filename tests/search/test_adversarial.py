@@ -66,7 +66,7 @@ def test_both_statuses_occur() -> None:
     assert {"robust", "witness"} <= statuses
 
 
-@pytest.mark.parametrize("bounds", ["interval", "crown", "lp"])
+@pytest.mark.parametrize("bounds", ["interval", "crown", "alpha", "lp"])
 def test_target_only(bounds: str) -> None:
     net = random_network(3, (4, 5, 3), 1.5)
     x = np.zeros(4)
@@ -201,7 +201,7 @@ def test_injected_wrong_bound_is_unresolved(monkeypatch: pytest.MonkeyPatch) -> 
         intervals[name] = Interval(box.upper - 1e-3, box.upper)
         return replace(sound, intervals=intervals)
 
-    monkeypatch.setattr(decide, "compute_bounds", wrong)
+    monkeypatch.setattr(decide, "first_bounds", wrong)
     verdict = find_adversarial(net, x, radius=radius)
     assert verdict.status == "unresolved"
     assert "contradicted" in verdict.reason

@@ -186,3 +186,35 @@ def test_tiny_costs_beside_ordinary_ones(small: float) -> None:
         np.array([-1e7, -1e6]), np.array([1e7, 1e6]),
     )  # fmt: skip
     assert solve(arrays).bound <= -1e7 * small + 1e-9
+
+
+@pytest.mark.parametrize("large", [1e5, 1e9, 1e13])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_large_cost_swallows_no_ordinary_one(seed: int, large: float) -> None:
+    """A binary nobody wants at a price of ``large`` leaves a knapsack of values near 100."""
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(10, 60, size=(5, 12)).astype(float)
+    value = weight.sum(axis=0) + rng.integers(-10, 10, size=12)
+    plain = ProgramArrays(
+        np.zeros(12), np.ones(12), -value, np.ones(12, bool), sp.csr_array(weight),
+        np.full(5, -np.inf), weight.sum(axis=1) / 2,
+    )  # fmt: skip
+    dear = replace(
+        plain,
+        lower=np.zeros(13), upper=np.ones(13), cost=np.append(-value, large),
+        integer=np.ones(13, bool), matrix=sp.csr_array(np.hstack([weight, np.zeros((5, 1))])),
+    )  # fmt: skip
+    expected, solution = solve(plain), solve(dear)
+    assert solution.status is Status.OPTIMAL
+    assert solution.objective == pytest.approx(expected.objective, abs=1e-6)
+    assert solution.bound <= expected.objective + 1e-6
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_scaled_objectives_scale_their_optimum(size: float) -> None:
+    arrays = base()
+    arrays = replace(arrays, cost=size * np.array([-1.0, -1.0]), offset=size)
+    solution = solve(arrays)
+    # x0 + 2 x1 <= 1, 0 <= 3 x0 - x1 <= 1: best at x = (3/7, 2/7).
+    assert solution.objective / size == pytest.approx(1.0 - 5.0 / 7.0, abs=1e-9)
+    assert solution.bound / size == pytest.approx(1.0 - 5.0 / 7.0, abs=1e-9)

@@ -1,15 +1,8 @@
-"""HiGHS behind the interface: statuses, limits, starts, threads, odd programs, interruption."""
+"""HiGHS behind the interface: statuses, limits, starts, threads, odd programs."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import textwrap
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -19,7 +12,6 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from formulations import ProgramArrays
 from mipnet.errors import MipnetError, SolverError
 from mipnet.solver import EXPLORE, Limits, Status, solve
-from mipnet.solver import highs as highs_module
 
 INF = np.inf
 TOLERANCE = 1e-6
@@ -142,11 +134,11 @@ def test_unbounded_programs_prove_nothing(rows: tuple, integer: bool) -> None:
     assert solution.bound == -INF
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("offset", [0.0, -7.0, 11.0])
 def test_cutoff_below_the_optimum_is_a_proof(seed: int, offset: float) -> None:
     """``OPTIMAL`` may only name the optimum; a worse incumbent beside a cutoff is no answer."""
-    arrays = knapsack(seed, 15, offset)
+    arrays = knapsack(seed, 13, offset)
     best = by_scipy(arrays)
     for gap in (8.0, 1.0, 0.5, 1e-3):
         solution = solve(arrays, limits=Limits(cutoff=best - gap))
@@ -157,10 +149,10 @@ def test_cutoff_below_the_optimum_is_a_proof(seed: int, offset: float) -> None:
         assert solution.bound == pytest.approx(best - gap, abs=TOLERANCE)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("offset", [0.0, -7.0, 11.0])
 def test_cutoff_above_the_optimum_changes_nothing(seed: int, offset: float) -> None:
-    arrays = knapsack(seed, 15, offset)
+    arrays = knapsack(seed, 13, offset)
     best = by_scipy(arrays)
     for gap in (1e-3, 0.5, 8.0, 1e4):
         solution = solve(arrays, limits=Limits(cutoff=best + gap))
@@ -198,7 +190,7 @@ def test_target_out_of_reach_changes_nothing() -> None:
 
 
 def test_stop_bound() -> None:
-    arrays = knapsack(2, 18, -3.0)
+    arrays = knapsack(2, 16, -3.0)
     early = solve(arrays, limits=Limits(stop_bound=-1e9))
     assert early.status is Status.BOUND_REACHED
     assert early.bound > -1e9
@@ -211,7 +203,7 @@ def test_stop_bound() -> None:
 
 @pytest.mark.parametrize("limits", [Limits(time=0.0), Limits(time=-1.0), Limits(nodes=0)])
 def test_nothing_is_claimed_without_a_search(limits: Limits) -> None:
-    arrays = knapsack(3, 18)
+    arrays = knapsack(3, 16)
     solution = solve(arrays, limits=limits)
     assert solution.status in {Status.TIME_LIMIT, Status.NODE_LIMIT}
     assert not solution.status.proven
@@ -219,7 +211,7 @@ def test_nothing_is_claimed_without_a_search(limits: Limits) -> None:
 
 
 def test_node_limit_keeps_bound_and_incumbent() -> None:
-    arrays = knapsack(4, 18)
+    arrays = knapsack(4, 16)
     solution = solve(arrays, limits=Limits(nodes=1))
     best = by_scipy(arrays)
     assert solution.bound <= best + TOLERANCE
@@ -230,7 +222,7 @@ def test_node_limit_keeps_bound_and_incumbent() -> None:
 
 def large_lp() -> ProgramArrays:
     rng = np.random.default_rng(0)
-    n = 150
+    n = 100
     return ProgramArrays(
         -np.ones(n), np.ones(n), rng.normal(size=n), np.zeros(n, bool),
         sp.csr_array(rng.normal(size=(n, n))), -np.ones(n), np.ones(n),
@@ -318,7 +310,7 @@ def test_solves_side_by_side_with_different_thread_numbers() -> None:
 
 
 def test_same_seed_same_search() -> None:
-    arrays = knapsack(8, 20)
+    arrays = knapsack(8, 15)
     one, other = (solve(arrays, seed=3) for _ in range(2))
     assert (one.nodes, one.objective) == (other.nodes, other.objective)
 
@@ -349,59 +341,3 @@ def test_log_lines_go_to_the_caller_only(capfd: pytest.CaptureFixture[str]) -> N
     solve(knapsack(0, 10))
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
-
-
-def test_a_solve_that_ends_between_two_polls_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wait times out, the solver finishes, and only then is ``done`` asked."""
-
-    class Late(Future):  # type: ignore[type-arg]
-        def result(self, timeout: float | None = None) -> Any:
-            if timeout is not None and not self.done():
-                super().result()  # the work ends right after the time-out ...
-                raise FutureTimeoutError
-            return super().result(timeout)
-
-    class Pool(ThreadPoolExecutor):
-        def submit(self, fn, /, *args, **kwargs):
-            late: Future = Late()
-            threading.Timer(0.05, lambda: late.set_result(fn(*args, **kwargs))).start()
-            return late
-
-    monkeypatch.setattr(highs_module, "ThreadPoolExecutor", Pool)
-    assert solve(program([0.0], [1.0], [1.0])).status is Status.OPTIMAL
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_ctrl_c_returns_control() -> None:
-    """A solve that would take minutes ends on SIGINT with KeyboardInterrupt, and soon."""
-    code = """
-        import sys, time
-        import numpy as np, scipy.sparse as sp
-        from formulations import ProgramArrays
-        from mipnet.solver import solve
-        rng = np.random.default_rng(0)
-        n = 60
-        w = rng.integers(100, 1000, size=(10, n)).astype(float)
-        arrays = ProgramArrays(np.zeros(n), np.ones(n), -w.sum(0), np.ones(n, bool),
-                               sp.csr_array(w), w.sum(1) / 2 - 0.5, w.sum(1) / 2)
-        print("started", flush=True)
-        try:
-            solve(arrays)
-        except KeyboardInterrupt:
-            print("interrupted", flush=True)
-            sys.exit(7)
-        print("finished", flush=True)
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "started\n"
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=1.0)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=30.0)
-    finally:
-        process.kill()
-    assert (out, process.returncode) == ("interrupted\n", 7)

@@ -120,7 +120,11 @@ class Affine(Layer):
         error = self.error_factor * (size + spread) + 4.0 * UNIT * np.abs(middle)
         # Without weights, or over inputs that are all zero, nothing is rounded: a masked neuron
         # is its bias, and its phase is known.
-        exact = (self.weightless | (size == 0.0)) if self.weight.size else np.ones_like(size, bool)
+        exact = np.broadcast_to(self.weightless, size.shape)
+        if not size.all():
+            # A product of tiny numbers may underflow to zero without being zero.
+            reads = (box.magnitude > 0.0).astype(float) @ (self.weight != 0.0).T.astype(float)
+            exact = exact | (reads == 0.0)
         return Interval(
             np.where(exact, self.bias, down(middle - spread, error)),
             np.where(exact, self.bias, up(middle + spread, error)),

@@ -83,6 +83,33 @@ class Layer(ABC):
             Slopes of the lower lines of a nonlinear layer; its own choice when absent.
         """
 
+    def follow(
+        self,
+        coefficients: Array,
+        relaxation: Relaxation,
+        slopes: Array | None,
+        *values: Array,
+    ) -> Array:
+        """Output along the lines that :meth:`backward` picks for given coefficients.
+
+        A linear layer is its own line; a nonlinear one overrides this. It is what the gradient
+        with respect to the slopes needs.
+
+        Parameters
+        ----------
+        coefficients : array, shape (batch, targets, *output_shape)
+            Coefficients over the output of this layer.
+        relaxation : tuple of array
+        slopes : array or None
+        *values : array, shape (batch, targets, *shape)
+            Value of each input, one point for each target.
+        """
+        del relaxation, slopes
+        batch, targets = coefficients.shape[:2]
+        flat = (v.reshape(batch * targets, *v.shape[2:]) for v in values)
+        result = np.asarray(self.forward(*flat), dtype=np.float64)
+        return result.reshape(batch, targets, *result.shape[1:])
+
     @abstractmethod
     def lines(self, relaxation: Relaxation, inputs: Array, *values: Lines) -> Lines:
         """Linear bounds of the output over the network input from those of the inputs.

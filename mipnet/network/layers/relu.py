@@ -90,6 +90,19 @@ class ReLU(Layer):
         )
         return (LinearForm(coefficients, constant, error),)
 
+    def follow(
+        self,
+        coefficients: Array,
+        relaxation: Relaxation,
+        slopes: Array | None,
+        *values: Array,
+    ) -> Array:
+        """Upper line where the coefficient is negative, lower line where it is positive."""
+        rise, intercept, fall, free, _ = (array[:, None] for array in relaxation)
+        lower_slope = fall if slopes is None else np.where(free > 0.0, slopes, fall)
+        (x,) = values
+        return np.where(coefficients < 0.0, rise * x + intercept, lower_slope * x)
+
     def lines(self, relaxation: Relaxation, inputs: Array, *values: Lines) -> Lines:
         """Both lines have slopes of at least 0, so each side follows its own."""
         (x,) = values
