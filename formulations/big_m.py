@@ -9,6 +9,7 @@ For a pre-activation :math:`a` with :math:`L \le a \le U`, :math:`L < 0 < U`, th
 
 Eliminating :math:`s` gives the textbook rows :math:`y \ge a`, :math:`y \le a - L(1 - z)`, so the
 linear relaxation is the same; the slack keeps the weights of the neuron in one row instead of two.
+Neurons of extreme size are written in units of a power of two (:mod:`formulations.scaling`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from formulations.expression import AffineForm
 from formulations.program import Program
 from formulations.registry import Formulation, register_formulation
+from formulations.scaling import units
 
 Array = npt.NDArray[np.float64]
 
@@ -46,8 +48,9 @@ class BigM(Formulation):
         self, program: Program, form: AffineForm, lower: Array, upper: Array
     ) -> AffineForm:
         """See :meth:`Formulation.unstable_relu`."""
-        n = form.size
-        zero, one = np.zeros(n), np.ones(n)
+        zero, one = np.zeros(form.size), np.ones(form.size)
+        unit = units(lower, upper)
+        form, lower, upper = form.scale(1.0 / unit), lower / unit, upper / unit
         y = AffineForm.of_columns(y_columns := program.add_columns(zero, upper))
         s = AffineForm.of_columns(s_columns := program.add_columns(zero, -lower))
         z = AffineForm.of_columns(z_columns := program.add_columns(zero, one, integer=True))
@@ -57,4 +60,4 @@ class BigM(Formulation):
         program.define(y_columns, form, "positive_part")
         program.define(s_columns, form, "negative_part")
         program.define(z_columns, form, "step")
-        return y
+        return y.scale(unit)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from formulations.expression import AffineForm
+from formulations.scaling import units
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int32]
@@ -221,7 +222,9 @@ class Program:
         """Record that ``columns`` follow from ``form`` by ``rule`` (used to complete points)."""
         self._definitions.append(Definition(columns, form, rule))
 
-    def materialise(self, form: AffineForm, lower: Array, upper: Array) -> AffineForm:
+    def materialise(
+        self, form: AffineForm, lower: Array, upper: Array, *, scaled: bool = False
+    ) -> AffineForm:
         """Give every row of ``form`` a column of its own, tied by an equality row.
 
         Parameters
@@ -229,17 +232,21 @@ class Program:
         form : AffineForm, n rows
         lower, upper : array, shape (n,)
             Valid bounds of the form, used as column bounds.
+        scaled : bool
+            Whether columns of extreme range are held in units of a power of two
+            (:func:`formulations.scaling.units`).
 
         Returns
         -------
         AffineForm
-            The new columns.
+            The forms over the new columns.
         """
-        columns = self.add_columns(lower, upper)
-        own = AffineForm.of_columns(columns)
-        self.add_rows(own - form, lower=0.0, upper=0.0)
-        self.define(columns, form, "identity")
-        return own
+        unit = units(lower, upper) if scaled else np.ones(form.size)
+        columns = self.add_columns(lower / unit, upper / unit)
+        own, small = AffineForm.of_columns(columns), form.scale(1.0 / unit)
+        self.add_rows(own - small, lower=0.0, upper=0.0)
+        self.define(columns, small, "identity")
+        return own.scale(unit)
 
     def complete(self, columns: Index, values: Array) -> Array:
         """Full column vector from the values of the free columns.

@@ -44,7 +44,9 @@ def relu_rows(
     parts.append((rows, form.select(rows)))
     rows = np.flatnonzero(wide)
     if rows.size:
-        parts.append((rows, program.materialise(form.select(rows), lower[rows], upper[rows])))
+        parts.append(
+            (rows, program.materialise(form.select(rows), lower[rows], upper[rows], scaled=True))
+        )
     rows = np.flatnonzero(unstable)
     if rows.size:
         y = chosen.unstable_relu(program, form.select(rows), lower[rows], upper[rows])

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from formulations.expression import AffineForm
 from formulations.program import Program
 from formulations.registry import Formulation, register_formulation
+from formulations.scaling import units
 
 Array = npt.NDArray[np.float64]
 
@@ -43,7 +44,8 @@ class Triangle(Formulation):
         self, program: Program, form: AffineForm, lower: Array, upper: Array
     ) -> AffineForm:
         """See :meth:`Formulation.unstable_relu`."""
-        zero = np.zeros(form.size)
+        zero, unit = np.zeros(form.size), units(lower, upper)
+        form, lower, upper = form.scale(1.0 / unit), lower / unit, upper / unit
         y = AffineForm.of_columns(y_columns := program.add_columns(zero, upper))
         s = AffineForm.of_columns(s_columns := program.add_columns(zero, -lower))
         program.add_rows(y - s - form, lower=0.0, upper=0.0)
@@ -55,4 +57,4 @@ class Triangle(Formulation):
         program.add_rows(y.scale(by_y) + s.scale(by_s), lower=-np.inf, upper=side)
         program.define(y_columns, form, "positive_part")
         program.define(s_columns, form, "negative_part")
-        return y
+        return y.scale(unit)

@@ -133,7 +133,7 @@ def encode(
         When the formulation is a relaxation and ``relaxed`` is not set.
     """
     start = time.perf_counter()
-    _fits(network, region, intervals)
+    _fits(network, region, intervals, output_columns=output_columns)
     program = Program()
     chosen = formulation(formulation_name)
     if not (chosen.exact or relaxed):
@@ -155,19 +155,28 @@ def encode(
     return Encoding(program, inputs, output, tuple(sizes), time.perf_counter() - start)
 
 
-def _fits(network: Network, region: Region, intervals: Mapping[str, Interval]) -> None:
+def _fits(
+    network: Network,
+    region: Region,
+    intervals: Mapping[str, Interval],
+    *,
+    output_columns: bool,
+) -> None:
     """Refuse bounds that are missing, of other shapes, or of a region that is not covered."""
     if region.n_inputs != network.n_inputs:
         msg = f"the region has {region.n_inputs} inputs, the network {network.n_inputs}"
         raise RegionError(msg)
-    for node in network.nodes:
-        for name in node.inputs:
+    readers = [(node.name, node.inputs) for node in network.nodes]
+    if output_columns:
+        readers.append(("output", (network.output,)))
+    for reader, names in readers:
+        for name in names:
             if name not in intervals:
-                msg = f"layer {node.name!r}: no bounds of {name!r}; compute bounds of this network"
+                msg = f"layer {reader!r}: no bounds of {name!r}; compute bounds of this network"
                 raise BoundsError(msg)
             found, expected = intervals[name].lower.shape, (1, *network.shapes[name])
             if found != expected:
-                msg = f"layer {node.name!r}: bounds of {name!r} have shape {found}, not {expected}"
+                msg = f"layer {reader!r}: bounds of {name!r} have shape {found}, not {expected}"
                 raise BoundsError(msg)
     box = intervals[INPUT]
     low, high = box.lower.reshape(-1), box.upper.reshape(-1)

@@ -34,7 +34,8 @@ def test_mip_agrees_with_enumeration(
     assert truth.attained == pytest.approx(truth.value, rel=1e-9, abs=1e-9)
     tolerance = 1e-6 * (1.0 + abs(truth.value))
     samples = region.sample(np.random.default_rng(seed), 4)
-    for k, method in enumerate(METHODS):
+    # Intervals always, the sharper methods in turn.
+    for k, method in enumerate((METHODS[0], METHODS[1 + seed % (len(METHODS) - 1)])):
         bounds = compute_bounds(network, region, method)
         assert bounds.violation(np.vstack([samples, truth.point])) is None
         name = EXACT[(seed + k) % len(EXACT)]
