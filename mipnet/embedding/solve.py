@@ -125,7 +125,7 @@ def solve(
     EmbeddingError
         When the model holds something that is not linear or not known; names it.
     SolverError
-        When HiGHS fails.
+        When HiGHS fails, or a feasible point at hand contradicts its answer.
 
     Warns
     -----
@@ -155,6 +155,8 @@ def solve(
     if solution.status is Status.ERROR:
         msg = f"HiGHS {solution.version} failed: {solution.message}"
         raise SolverError(msg)
+    if begin is not None:
+        _hold_against(solution, compiled.arrays.objective(begin.values))
     values, errors, violation = None, {}, 0.0
     if solution.values is not None and solution.status not in _NOT_LOADED:
         values = np.where(compiled.arrays.integer, np.round(solution.values), solution.values)
@@ -200,6 +202,24 @@ def _constant(compiled: CompiledModel) -> Solution | None:
         profile="constant",
         message="the model has no variables",
     )
+
+
+def _hold_against(solution: Solution, known: float) -> None:
+    """Refuse an answer that a known feasible point contradicts.
+
+    Raises
+    ------
+    SolverError
+        When the model is called infeasible, or the proven bound is worse than the point.
+    """
+    slack = 1e-6 * (1.0 + abs(known))
+    if solution.status is Status.INFEASIBLE or solution.bound > known + slack:
+        msg = (
+            f"HiGHS {solution.version} answers {solution.status.value!r} with bound "
+            f"{solution.bound:.9g}, yet a feasible point of the model reaches {known:.9g}; the "
+            "model is numerically delicate: rescale the network or your constraints"
+        )
+        raise SolverError(msg)
 
 
 def _load(compiled: CompiledModel, values: Array) -> None:

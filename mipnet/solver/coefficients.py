@@ -87,9 +87,10 @@ def _lift(arrays: ProgramArrays) -> Prepared:
     most = np.zeros(arrays.n_rows)
     most[filled] = np.maximum.reduceat(data, starts[filled])
     small = least <= SMALL
-    # Scale no further than keeps the largest entry moderate.
+    # Scale no further than keeps the largest entry moderate: a row that reaches 1e6 cannot be held
+    # to a tolerance of 1e-9 in float64.
     wanted = np.where(small, 2.0 * SMALL / np.where(small, least, 1.0), 1.0)
-    room = np.maximum(1.0, 1e6 / np.maximum(most, 1e-300))
+    room = np.maximum(1.0, 2.0**10 / np.maximum(most, 1e-300))
     factor = np.exp2(np.ceil(np.log2(np.minimum(np.minimum(wanted, room), _MOST_SCALE))))
     factor = np.where(small, np.maximum(factor, 1.0), 1.0)
     values = matrix.data * factor[rows]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from formulations import ProgramArrays
 from mipnet.errors import SolverError
+from mipnet.solver.balance import balance
 from mipnet.solver.coefficients import prepare
 from mipnet.solver.objective import objective_factor, scale_objective
 from mipnet.solver.profile import Profile, choose_profile
@@ -170,18 +171,19 @@ def solve(
     _refuse_bad(arrays, limit, start, seed)
     if arrays.n_columns == 0:
         return _without_columns(arrays, version)
-    prepared = prepare(arrays)
+    balanced, unit = balance(arrays)
+    prepared = prepare(balanced)
     chosen = profile or choose_profile(start=start is not None, cutoff=limit.cutoff is not None)
     begin = time.perf_counter()
     # The tolerances of the solver are absolute: a tiny objective would be all zero to it.
-    factor = objective_factor(arrays.cost)
+    factor = objective_factor(balanced.cost)
     limit = limit.scaled(factor)
     ready = scale_objective(prepared.arrays, factor)
     highs = load_model(ready)
     set_options(highs, _options(chosen, limit, threads, seed, log is not None))
     if start is not None:
         extra = np.full(ready.n_columns - arrays.n_columns, arrays.objective(start) * factor)
-        _set_start(highs, np.concatenate([start, extra]))
+        _set_start(highs, np.concatenate([start / unit, extra]))
     stop, reached = threading.Event(), threading.Event()
     _watch(highs, limit.stop_bound, stop, reached, log)
     POOL.enter(threads)
@@ -197,6 +199,7 @@ def solve(
         chosen.name,
         prepared.widening,
         factor,
+        unit,
     )
     return _read(highs, arrays, limit, run)
 
@@ -379,6 +382,7 @@ class _Run:
     profile: str
     relaxed: float
     factor: float
+    unit: Array
 
 
 def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Solution:
@@ -400,10 +404,10 @@ def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Soluti
     ):
         # An incumbent from before the cutoff took effect is called optimal.
         status = Status.CUTOFF
-    values, objective = _point(highs, arrays, status, info)
+    values = _point(highs, status, info, run.unit)
     return Solution(
         status=status,
-        objective=objective,
+        objective=None if values is None else arrays.objective(values),
         bound=_bound(status, info, limit, mixed=bool(arrays.integer.any())) / run.factor,
         values=values,
         nodes=max(int(info.mip_node_count), 0),
@@ -415,22 +419,19 @@ def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Soluti
     )
 
 
-def _point(
-    highs: Any, arrays: ProgramArrays, status: Status, info: Any
-) -> tuple[Array | None, float | None]:
-    """Feasible point of a finished run and its objective, if it has one."""
+def _point(highs: Any, status: Status, info: Any, unit: Array) -> Array | None:
+    """Feasible point of a finished run in the original units, if it has one."""
     import highspy
 
     solution = highs.getSolution()
     feasible = int(highspy.SolutionStatus.kSolutionStatusFeasible)
     empty = status in {Status.ERROR, Status.INFEASIBLE, Status.CUTOFF}
     if empty or not solution.value_valid or info.primal_solution_status != feasible:
-        return None, None
+        return None
     found = np.array(solution.col_value, dtype=np.float64)
-    if found.size < arrays.n_columns or not math.isfinite(info.objective_function_value):
-        return None, None
-    found = found[: arrays.n_columns]
-    return found, arrays.objective(found)
+    if found.size < unit.size or not math.isfinite(info.objective_function_value):
+        return None
+    return found[: unit.size] * unit
 
 
 def _bound(status: Status, info: Any, limit: Limits, *, mixed: bool) -> float:

@@ -11,7 +11,9 @@ from mipnet.embedding import NetworkBlock, solve
 from mipnet.errors import EmbeddingError, MipnetWarning, SolverError
 from mipnet.network import Network
 from mipnet.network.layers import Affine
+from mipnet.network.readers import load
 from mipnet.solver import Status
+from mipnet.solver import solve as solve_arrays
 from tests import oracle
 from tests.core_cases import FAMILIES, make
 
@@ -458,4 +460,43 @@ def test_wrong_answers_are_not_accepted_silently(make_net, monkeypatch):
 
     monkeypatch.setattr(module, "solve_arrays", fail)
     with pytest.raises(SolverError, match="failed"):
+        solve(m)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_badly_scaled_networks(seed):
+    """Hidden neurons from 1e-6 to 1e3: the same function as the moderate network."""
+    rng = np.random.default_rng(seed)
+    sizes = (3, 7, 6, 2)
+    weights = [rng.normal(size=(o, i)) for i, o in zip(sizes, sizes[1:], strict=False)]
+    biases = [0.3 * rng.normal(size=o) for o in sizes[1:]]
+    answers = []
+    for spread in (False, True):
+        if spread:
+            for k in range(2):
+                scale = 10.0 ** rng.uniform(-6, 3, size=sizes[k + 1])
+                weights[k], biases[k] = weights[k] * scale[:, None], biases[k] * scale
+                weights[k + 1] = weights[k + 1] / scale
+        m = pyo.ConcreteModel()
+        m.nn = NetworkBlock(load((weights, biases)), lower=-1.0, upper=1.0)
+        m.obj = pyo.Objective(expr=m.nn.outputs[0] - 0.5 * m.nn.outputs[1], sense=pyo.maximize)
+        answers.append(solve(m).objective)
+        for interface in (with_appsi, with_contrib):
+            interface(m)
+            assert pyo.value(m.obj) == pytest.approx(answers[-1], abs=1e-5)
+    assert answers[1] == pytest.approx(answers[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("lie", ["infeasible", "bound"])
+def test_answers_that_a_known_point_contradicts_are_refused(monkeypatch, make_net, lie):
+    m = model_with(make_net(3, 6, 1))
+
+    def wrong(arrays, **keywords):
+        honest = solve_arrays(arrays, **keywords)
+        if lie == "infeasible":
+            return replace(honest, status=Status.INFEASIBLE, values=None, bound=np.inf)
+        return replace(honest, bound=honest.bound + 1e3)
+
+    monkeypatch.setattr(sys.modules["mipnet.embedding.solve"], "solve_arrays", wrong)
+    with pytest.raises(SolverError, match="feasible point"):
         solve(m)

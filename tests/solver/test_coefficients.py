@@ -125,7 +125,7 @@ def test_small_entries_next_to_large_ones_widen_the_row(size: float) -> None:
     kept = Fraction(prepared.arrays.row_lower[0]) / Fraction(factor)
     assert kept <= Fraction(1e6) - Fraction(1e3) * Fraction(size) + Fraction(1e-9)
     solution = solve(arrays)
-    assert solution.relaxed == prepared.widening
+    assert 0.0 <= solution.relaxed <= prepared.widening
     assert solution.bound <= 1.0
 
 
