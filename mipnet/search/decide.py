@@ -22,7 +22,7 @@ from mipnet.search.attack import ascend, start_points
 from mipnet.search.bisection import exclude_by_bisection
 from mipnet.search.goal import Clause, Stack
 from mipnet.search.verdict import ClauseResult, Witness
-from mipnet.solver import FEASIBILITY, Limits, Solution, Status, highs_version, solve
+from mipnet.solver import FEASIBILITY, PROVE, Limits, Solution, Status, highs_version, solve
 from mipnet.threads import one_blas_thread
 
 #: Margin, relative to the size of the clause's rows, by which the solver must exclude a clause
@@ -267,10 +267,9 @@ class Decision:
             return
         self.n_binaries = encoding.n_binaries
         with self.watch("check"):
-            point = encoding.complete(self.region.centre)
-            wrong = encoding.arrays().violation(point)
-        if wrong > 1e-6 * (1.0 + float(np.abs(point).max(initial=0.0))):
-            self.reason = f"the program excludes the centre of the region by {wrong:.3g}"
+            wrong = self.excluded_by(encoding)
+        if wrong > 0.0:
+            self.reason = f"the program excludes a point of the region by {wrong:.3g}"
             return
         self.solver = f"HiGHS {highs_version()}"
         left = [i for i, r in enumerate(self.results) if r.outcome == "open"]
@@ -284,6 +283,16 @@ class Decision:
         details = {r.detail for r in self.results if r.outcome == "open"}
         self.reason = "; ".join(sorted(details))
 
+    def excluded_by(self, encoding: Encoding) -> float:
+        """Largest violation of the program by a known point, 0 within rounding."""
+        arrays = encoding.arrays()
+        for point in self.points[:: max(1, len(self.points) // 16)]:
+            values = encoding.complete(point)
+            wrong = arrays.violation(values)
+            if wrong > 1e-6 * (1.0 + float(np.abs(values).max(initial=0.0))):
+                return wrong
+        return 0.0
+
     def decide(self, encoding: Encoding, bounds: Bounds, i: int) -> None:
         """Settle one clause: maximise its smallest row until the sign is known."""
         sizes = self.stack.split(bounds.output.magnitude.reshape(-1))[i]
@@ -295,11 +304,23 @@ class Decision:
                 arrays = self.program(encoding, bounds, i)
             with self.watch("solve"):
                 answer = solve(arrays, limits=limits, threads=settings.threads, seed=settings.seed)
+                if answer.delicate and answer.status is Status.CUTOFF:
+                    answer = self.second_opinion(arrays, answer)
         except SolverError as error:
             self.leave_open(i, str(error))
             return
         with self.watch("check"):
             self.judge(answer, encoding, i, margin)
+
+    def second_opinion(self, arrays: ProgramArrays, first: Solution) -> Solution:
+        """Ask again without presolve and with another seed; the weaker answer counts."""
+        limits = Limits(time=self.watch.left, cutoff=first.bound, target=-first.bound)
+        profile = PROVE.with_options(presolve="off")
+        seed = self.settings.seed + 1
+        second = solve(
+            arrays, limits=limits, profile=profile, threads=self.settings.threads, seed=seed
+        )
+        return first if second.status is Status.CUTOFF else second
 
     def program(self, encoding: Encoding, bounds: Bounds, i: int) -> ProgramArrays:
         """Minimise minus the smallest row of clause ``i``."""

@@ -49,6 +49,9 @@ class Solution:
         The solver's own words for the status.
     relaxed : float
         Largest widening of a row by moved tiny coefficients (0: none).
+    delicate : bool
+        Whether entries of very different size had to be scaled or moved within a row, so that a
+        proof deserves a second look.
     """
 
     status: Status
@@ -61,6 +64,7 @@ class Solution:
     profile: str
     message: str
     relaxed: float = 0.0
+    delicate: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,7 @@ def solve(
         prepared.widening,
         factor,
         unit,
+        prepared.scaled_rows + prepared.moved_entries > 0,
     )
     return _read(highs, arrays, limit, run)
 
@@ -383,6 +388,7 @@ class _Run:
     relaxed: float
     factor: float
     unit: Array
+    delicate: bool
 
 
 def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Solution:
@@ -416,6 +422,7 @@ def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Soluti
         profile=run.profile,
         message=str(highs.modelStatusToString(model_status)),
         relaxed=run.relaxed,
+        delicate=run.delicate,
     )
 
 

@@ -1,6 +1,7 @@
 import pickle
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pyomo.environ as pyo
@@ -468,7 +469,7 @@ def test_badly_scaled_networks(seed):
     """Hidden neurons from 1e-6 to 1e3: the same function as the moderate network."""
     rng = np.random.default_rng(seed)
     sizes = (3, 7, 6, 2)
-    weights = [rng.normal(size=(o, i)) for i, o in zip(sizes, sizes[1:], strict=False)]
+    weights = [rng.normal(size=(o, i)) for i, o in pairwise(sizes)]
     biases = [0.3 * rng.normal(size=o) for o in sizes[1:]]
     answers = []
     for spread in (False, True):

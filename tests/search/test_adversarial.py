@@ -279,3 +279,22 @@ def test_refused_big_m_is_unresolved_and_names_the_neuron() -> None:
     assert verdict.status in {"witness", "unresolved"}
     if verdict.status == "unresolved":
         assert "neuron" in verdict.reason
+
+
+def test_delicate_proofs_get_a_second_opinion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proof over rows whose entries had to be moved counts only when two solves agree."""
+    net, x, radius = hard_case()
+    asked: list[object] = []
+
+    def delicate(arrays: object, **keywords: object) -> Solution:
+        asked.append(keywords.get("profile"))
+        if keywords.get("profile") is None:
+            return Solution(
+                Status.CUTOFF, None, 1e-6, None, 0, 0.0, "x", "prove", "", delicate=True
+            )
+        return Solution(Status.TIME_LIMIT, None, -np.inf, None, 0, 0.0, "x", "prove", "")
+
+    monkeypatch.setattr(decide, "solve", delicate)
+    verdict = find_adversarial(net, x, radius=radius)
+    assert verdict.status == "unresolved"
+    assert any(profile is not None for profile in asked)
