@@ -206,9 +206,28 @@ def crown_intervals(
     return intervals, methods
 
 
+@dataclass(frozen=True)
+class BoxBounds:
+    """What CROWN proves of a batch of boxes.
+
+    Attributes
+    ----------
+    lower : array, shape (batch, n_outputs)
+        Lower bounds of the outputs.
+    slopes : array, shape (batch, n_outputs, n_inputs)
+        Coefficients of the lower linear forms over the flat input.
+    unstable : array of int, shape (batch,)
+        Unstable neurons of each box.
+    """
+
+    lower: Array
+    slopes: Array
+    unstable: npt.NDArray[np.intp]
+
+
 def crown_lower(
     network: Network, region: Region, box: Interval, known: Mapping[str, Interval] | None = None
-) -> tuple[Array, Array]:
+) -> BoxBounds:
     """Lower bounds of the outputs over a batch of boxes, and the forms that prove them.
 
     Parameters
@@ -218,9 +237,7 @@ def crown_lower(
 
     Returns
     -------
-    lower : array, shape (batch, n_outputs)
-    slopes : array, shape (batch, n_outputs, n_inputs)
-        Coefficients of the lower linear forms over the flat input.
+    BoxBounds
     """
     relaxations, _ = _hidden(network, region, box, known)
     shape, n = network.shapes[network.output], network.n_outputs
@@ -229,7 +246,12 @@ def crown_lower(
     flat = box.reshape((region.n_inputs,))
     lower = concretise(form, region, flat.lower, flat.upper)
     slopes = form.coefficients.reshape(*form.coefficients.shape[:2], region.n_inputs)
-    return lower, np.broadcast_to(slopes, (lower.shape[0], *slopes.shape[1:]))
+    unstable = np.zeros(lower.shape[0], dtype=np.intp)
+    for name in {n.inputs[0] for n in network.nodes if n.layer.nonlinear}:
+        known_box = relaxations.intervals[name]
+        open_ = (known_box.lower < 0.0) & (known_box.upper > 0.0)
+        unstable += open_.reshape(lower.shape[0], -1).sum(axis=1)
+    return BoxBounds(lower, np.broadcast_to(slopes, (lower.shape[0], *slopes.shape[1:])), unstable)
 
 
 def _hidden(

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from formulations import Program
+from formulations import AffineForm, Program
 from mipnet.errors import RegionError
 from mipnet.network.interval import Interval
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int32]
+
+#: What :meth:`Region.minimise` answers for a box found to miss the region. Any value would be
+#: sound; this one settles every question about the box and stays clear of overflow.
+EMPTY = 1e30
 
 
 class Region(ABC):
@@ -29,11 +33,15 @@ class Region(ABC):
         Bounding box of the region, rounded outward.
     centre : array, shape (n,)
         A point of the region.
+    exact_encoding : bool
+        Whether the rows of :meth:`encode` describe the region, not merely a set around it. Where
+        they do not, a solver's point may lie outside, and :meth:`cuts` cuts it off.
     """
 
     lower: Array
     upper: Array
     centre: Array
+    exact_encoding: bool = True
 
     @property
     def n_inputs(self) -> int:
@@ -60,6 +68,7 @@ class Region(ABC):
         Returns
         -------
         array, shape (batch, targets)
+            Any value for a box that misses the region, :data:`EMPTY` where that is noticed.
         """
 
     @abstractmethod
@@ -87,6 +96,25 @@ class Region(ABC):
     @abstractmethod
     def encode(self, program: Program) -> Index:
         """Append columns and rows of the region to ``program``; return the input columns."""
+
+    def cuts(self, columns: Index, points: Array) -> tuple[AffineForm, Array]:
+        """Rows ``form <= side`` that hold on the region and cut off given points outside it.
+
+        Parameters
+        ----------
+        columns : array of int32, shape (n,)
+            The input columns, as :meth:`encode` returned them.
+        points : array, shape (k, n)
+
+        Returns
+        -------
+        forms : AffineForm
+            Over the columns of the program; none where the encoding is exact.
+        sides : array, one for each form
+            Rounded outward.
+        """
+        del points
+        return AffineForm.of_columns(columns[:0]), np.zeros(0)
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -190,3 +218,24 @@ def ball_box(centre: Array, radius: float, lower: Array, upper: Array) -> tuple[
     outer = Interval(np.maximum(low_below, lower), np.minimum(up_above, upper))
     inner = Interval(np.maximum(low_above, lower), np.minimum(up_below, upper))
     return outer, inner
+
+
+def pull_in(region: Region, points: Array, doubtful: npt.NDArray[np.intp]) -> Array:
+    """Move doubtful points that rounding left outside towards the centre until none is outside.
+
+    Parameters
+    ----------
+    region : Region
+    points : array, shape (batch, n)
+        Changed in place.
+    doubtful : array of int
+        Items to look at.
+    """
+    for i in doubtful:
+        pull = 2.0**-30
+        while not region.contains(points[i]) and pull < 1.0:
+            points[i] += pull * (region.centre - points[i])
+            pull *= 4.0
+        if not region.contains(points[i]):
+            points[i] = region.centre
+    return points

@@ -17,6 +17,7 @@ from mipnet.region.base import (
     centre_in_box,
     checked_radius,
     finite_box,
+    pull_in,
 )
 from mipnet.region.box import minimise_over_box
 from mipnet.rounding import INFLATE, TINY, UNIT, down, gamma
@@ -109,20 +110,8 @@ class L1Ball(Region):
             size[far] = np.maximum(size[far] - _soft_threshold(size[far], room[far], radius), 0.0)
         moved = np.sign(difference) * np.minimum(size, room)
         inside = np.clip(self.centre + moved, self.inner_lower, self.inner_upper)
-        return self._pull_in(inside)
-
-    def _pull_in(self, points: Array) -> Array:
-        """Move points that rounding left outside towards the centre until none is outside."""
-        distance = np.abs(points - self.centre).sum(axis=-1)
-        doubtful = np.flatnonzero(distance > self.radius * (1.0 - 2.0**-42))
-        for i in doubtful:
-            pull = 2.0**-30
-            while not self.contains(points[i]) and pull < 1.0:
-                points[i] += pull * (self.centre - points[i])
-                pull *= 4.0
-            if not self.contains(points[i]):
-                points[i] = self.centre
-        return points
+        distance = np.abs(inside - self.centre).sum(axis=-1)
+        return pull_in(self, inside, np.flatnonzero(distance > self.radius * (1.0 - 2.0**-42)))
 
     def contains(self, point: Array) -> bool:
         """See :meth:`Region.contains`; the sum of exact differences is rounded once, correctly."""

@@ -17,9 +17,9 @@ from mipnet.encode import Encoding, encode
 from mipnet.errors import BoundsError, SolverError
 from mipnet.network import Affine, Network
 from mipnet.network.layers.base import Array
-from mipnet.region import Region
+from mipnet.region import Box, Region
 from mipnet.search.attack import ascend, start_points
-from mipnet.search.bisection import exclude_by_bisection
+from mipnet.search.bisection import Leaf, exclude_by_bisection
 from mipnet.search.goal import Clause, Stack
 from mipnet.search.verdict import ClauseResult, Witness
 from mipnet.solver import FEASIBILITY, PROVE, Limits, Solution, Status, highs_version, solve
@@ -238,6 +238,7 @@ class Decision:
             watch,
             boxes=BISECTION_BOXES,
             hit=lambda point: self.confirm(point, "bisection"),
+            leaf=lambda lower, upper: self.leaf(lower, upper, watch),
         )
         if not excluded:
             return
@@ -251,6 +252,18 @@ class Decision:
                     nodes=visited,
                     detail=f"{visited} boxes",
                 )
+
+    def leaf(self, lower: Array, upper: Array, watch: Stopwatch) -> Leaf:
+        """Decide a box of a bisection by attack, bounds and MIP."""
+        if not isinstance(self.region, Box):
+            return "open"
+        settings = replace(self.settings, bounds="crown", restarts=1)
+        left = Stopwatch(watch.left)
+        part = Decision(self.network, Box(lower, upper), self.stack, left, settings)
+        part._run()
+        if part.witness is not None and self.confirm(part.witness.point, "bisection"):
+            return "witness"
+        return "excluded" if part.excluded else "open"
 
     def mip(self, goals: Network, bounds: Bounds) -> None:
         """One MIP for each clause still open, the most promising first."""

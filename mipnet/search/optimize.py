@@ -18,12 +18,22 @@ from mipnet.network.layers.base import Array
 from mipnet.network.readers import load
 from mipnet.region import Box, Region
 from mipnet.search.attack import ascend, start_points
-from mipnet.search.decide import LP_SECONDS, LP_SHARE
+from mipnet.search.decide import (
+    BISECTION_BOXES,
+    BISECTION_INPUTS,
+    LP_SECONDS,
+    LP_SHARE,
+    MIP_UNSTABLE,
+)
+from mipnet.search.leaves import Minimisation
 from mipnet.solver import Limits, Solution, Status, solve
 from mipnet.threads import one_blas_thread
 
 #: An optimum is claimed when value and bound agree to this, relative to 1 + |value|.
 GAP = 1e-6
+
+#: Seconds of the first turn of bisection, and of the MIP's turn where there is no time limit.
+FIRST_TURN, MIP_TURN = 1.0, 30.0
 
 OptimumStatus = Literal["optimal", "time_limit", "interrupted", "inconsistent", "error"]
 
@@ -45,6 +55,7 @@ class Optimum:
     solver_value : float or None
         Objective the solver reported for its own point.
     nodes : int
+        Branch-and-bound nodes, and boxes where the inputs were bisected.
     n_binaries, n_rows, n_nonzeros, n_unstable : int
         Size of the program.
     clocks : Clocks
@@ -186,6 +197,7 @@ class _Minimisation:
     encoding: Encoding | None = None
     arrays: ProgramArrays | None = None
     answer: Solution | None = None
+    boxes: int = 0
 
     def __post_init__(self) -> None:
         self.point = self.region.centre
@@ -214,21 +226,76 @@ class _Minimisation:
                 self.scalar, self.region, self.known.intervals, formulation_name=formulation
             )
             self.arrays = self.encoding.arrays(np.ones(1))
-            start = self.encoding.complete(self.point)
-        if self.value <= self.bound + self.slack:
-            self.end("optimal", "bounds meet the value of a known point")
+        if self.met():
+            self.end("optimal", "the proven bound meets the value of a known point")
             return
-        wrong_by = self.arrays.violation(start)
-        if wrong_by > 1e-6 * (1.0 + float(np.abs(start).max(initial=0.0))):
-            self.end("inconsistent", f"the program excludes a known point by {wrong_by:.3g}")
+        if isinstance(self.region, Box) and self.bisectable(self.known):
+            self.take_turns(self.region, self.encoding, self.arrays, threads)
+        else:
+            self.mip(self.encoding, self.arrays, threads, self.watch.left)
+
+    def met(self) -> bool:
+        """Whether bound and value have met."""
+        return self.value <= self.bound + self.slack
+
+    def bisectable(self, known: Bounds) -> bool:
+        """Whether halving the inputs may beat one MIP."""
+        return self.region.n_inputs <= BISECTION_INPUTS and known.n_unstable > MIP_UNSTABLE
+
+    def take_turns(
+        self, region: Box, encoding: Encoding, arrays: ProgramArrays, threads: int
+    ) -> None:
+        """Bisect a little, give the MIP a part of the time, then bisect again.
+
+        Which of the two closes a network of few inputs cannot be told beforehand; a turn each
+        costs little against picking the wrong one.
+        """
+        task = Minimisation(
+            self.scalar, region, 0.1 * self.slack, self.seed, self.point, self.value
+        )
+        left = self.watch.left
+        self.halve(task, FIRST_TURN if left is None else min(FIRST_TURN, 0.2 * left))
+        if self.met():
             return
+        left = self.watch.left
+        self.mip(encoding, arrays, threads, MIP_TURN if left is None else max(5.0, 0.25 * left))
+        if self.status != "time_limit" or self.watch.expired:
+            return
+        self.halve(task, self.watch.left)
+        if not self.met() and not self.watch.expired:
+            self.mip(encoding, arrays, threads, self.watch.left)
+
+    def halve(self, task: Minimisation, seconds: float | None) -> None:
+        """Go on with the bisection for so many seconds."""
         with self.watch("solve"):
-            limits = Limits(time=self.watch.left)
+            if self.value < task.value:
+                task.point, task.value = self.point, self.value
+            self.bound = max(self.bound, task.run(Stopwatch(seconds), BISECTION_BOXES))
+        self.point, self.value, self.boxes = task.point, task.value, task.nodes
+        if self.value < self.bound - self.slack:
+            reason = f"a point reaches {self.value!r}, below the proven bound {self.bound!r}"
+            self.end("inconsistent", reason)
+        elif self.met():
+            self.end("optimal", f"closed by bisection in {task.nodes} boxes and nodes")
+
+    def mip(
+        self, encoding: Encoding, arrays: ProgramArrays, threads: int, seconds: float | None
+    ) -> None:
+        """One MIP from the best point known."""
+        with self.watch("check"):
+            start = encoding.complete(self.point)
+            wrong = arrays.violation(start)
+        if wrong > 1e-6 * (1.0 + float(np.abs(start).max(initial=0.0))):
+            self.end("inconsistent", f"the program excludes a known point by {wrong:.3g}")
+            return
+        left = self.watch.left
+        time = seconds if left is None or seconds is None else min(seconds, left)
+        with self.watch("solve"):
             self.answer = solve(
-                self.arrays, limits=limits, start=start, threads=threads, seed=self.seed
+                arrays, limits=Limits(time=time), start=start, threads=threads, seed=self.seed
             )
         with self.watch("check"):
-            self.judge(self.answer, self.encoding)
+            self.judge(self.answer, encoding)
 
     def attack(self, restarts: int) -> Array:
         rng = np.random.default_rng(self.seed)
@@ -285,7 +352,7 @@ class _Minimisation:
             point=self.point,
             bound=min(self.bound, self.value) if self.status == "optimal" else self.bound,
             solver_value=None if answer is None else answer.objective,
-            nodes=0 if answer is None else answer.nodes,
+            nodes=self.boxes + (0 if answer is None else answer.nodes),
             n_binaries=0 if encoding is None else encoding.n_binaries,
             n_rows=0 if arrays is None else arrays.n_rows,
             n_nonzeros=0 if arrays is None else arrays.n_nonzeros,

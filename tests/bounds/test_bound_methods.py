@@ -193,10 +193,11 @@ def test_batches_of_boxes_equal_single_boxes(family: str) -> None:
     rng = np.random.default_rng(0)
     ends = np.sort(rng.random((2, 5, region.n_inputs)), axis=0)
     lower, upper = np.sort(region.lower + ends * (region.upper - region.lower), axis=0)
-    many, slopes = crown_lower(network, region, Interval(lower, upper))
+    found = crown_lower(network, region, Interval(lower, upper))
+    many, slopes = found.lower, found.slopes
     assert slopes.shape == (5, network.n_outputs, region.n_inputs)
     for b in range(5):
-        one, _ = crown_lower(network, region, Interval(lower[b : b + 1], upper[b : b + 1]))
+        one = crown_lower(network, region, Interval(lower[b : b + 1], upper[b : b + 1])).lower
         assert many[b] == pytest.approx(one[0], rel=1e-9, abs=1e-9)
         inside = rng.uniform(lower[b], upper[b], size=(20, region.n_inputs))
         values = [network(x) for x in inside if region.contains(x)]

@@ -8,6 +8,7 @@ import pytest
 from mipnet.clocks import Stopwatch
 from mipnet.network import Affine
 from mipnet.region import Box, ball
+from mipnet.search import leaves
 from mipnet.search.bisection import BoxTree, exclude_by_bisection
 from mipnet.search.goal import Clause, Stack, beats
 from tests.search.search_cases import largest_margin, random_network
@@ -28,6 +29,7 @@ def test_agrees_with_enumeration(seed: int) -> None:
             Stopwatch(20.0),
             boxes=10_000,
             hit=lambda point: hits.append(point) or True,
+            leaf=lambda *_: "open",
         )
         assert not excluded or worst < 0.0
         assert excluded or worst > -0.02
@@ -54,7 +56,13 @@ def test_a_box_limit_excludes_nothing() -> None:
     near = Clause("near", np.array([[1.0, 0.0]]), np.array([-float(net(np.zeros(3))[0])]))
     for clause, expected in ((far, True), (near, False)):
         excluded, _ = exclude_by_bisection(
-            net, region, Stack((clause,)), Stopwatch(5.0), boxes=200, hit=lambda _: False
+            net,
+            region,
+            Stack((clause,)),
+            Stopwatch(5.0),
+            boxes=200,
+            hit=lambda _: False,
+            leaf=lambda *_: "open",
         )
         assert excluded == expected
 
@@ -66,3 +74,25 @@ def test_points_are_inside_an_l1_ball() -> None:
     for _ in range(4):
         points = tree.step(tree.bounds[:, 0], lambda bounds: np.zeros(len(bounds), dtype=bool))
         assert all(region.contains(p) for p in points)
+
+
+@pytest.mark.parametrize("leaf", [0, 4, 100])
+@pytest.mark.parametrize("seed", range(8))
+def test_minimisation_agrees_with_enumeration(
+    monkeypatch: pytest.MonkeyPatch, seed: int, leaf: int
+) -> None:
+    monkeypatch.setattr(leaves, "LEAF_UNSTABLE", leaf)
+    net = random_network(seed, (3, 5, 4, 2), 1.5)
+    centre = np.full(3, 0.25)
+    truth = -largest_margin(net, centre, 0.8, "linf", 1, 0)
+    scalar = net.then(Affine(np.array([[-1.0, 1.0]]), np.zeros(1)), "objective")
+    region = Box(centre - 0.8, centre + 0.8)
+    value = float(scalar(centre)[0])
+    task = leaves.Minimisation(scalar, region, 1e-4, 0, centre, value)
+    bounds = [task.run(Stopwatch(None), boxes) for boxes in (64, 3000)]
+    assert bounds[0] <= truth + 1e-9
+    assert bounds[1] <= truth + 1e-9
+    assert task.value >= truth - 1e-9
+    assert task.value == pytest.approx(float(scalar(task.point)[0]))
+    assert region.contains(task.point)
+    assert task.value - bounds[1] <= 1e-4 + 1e-9 or leaf == 0

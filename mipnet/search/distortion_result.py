@@ -1,0 +1,238 @@
+"""Answers to the question how far the nearest adversarial point is."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from mipnet.clocks import Clocks
+from mipnet.errors import QueryError
+from mipnet.network.layers.base import Array
+from mipnet.search.verdict import from_strict, to_strict
+
+DistortionStatus = Literal["optimal", "bounded", "none", "unresolved"]
+RadiusMethod = Literal["bounds", "exact"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ClassDistance:
+    """What is proven about one way of being wrong.
+
+    Attributes
+    ----------
+    name : str
+        ``class 3``.
+    radius : float
+        Every point of the domain within this distance is proven not to be of this class
+        instead of the label; -1 when nothing is proven, infinite when no point of the domain is.
+    method : {"bounds", "bisection", "mip", "none"}
+        What proved it.
+    """
+
+    name: str
+    radius: float
+    method: str = "none"
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """Distance of the nearest adversarial point, between two proven bounds.
+
+    Attributes
+    ----------
+    status : {"optimal", "bounded", "none", "unresolved"}
+        ``optimal``: lower and upper agree to the tolerance. ``bounded``: they do not; see
+        ``reason``. ``none``: proven that there is no adversarial point in the domain (within the
+        largest radius, where one was given). ``unresolved``: no adversarial point is known.
+    norm : {"linf", "l1", "l2", "l0"}
+    label : int
+        The class in question.
+    target : int or None
+        The class asked for; None for any other than ``label``.
+    lower : float
+        No adversarial point is closer than this; proven.
+    upper : float
+        Distance of ``point``, in exact arithmetic, rounded up; infinite without one.
+    point : array, shape (n_inputs,), or None
+        The nearest adversarial point known, in the domain without tolerance.
+    predicted : int or None
+        Its class in float64.
+    margin, margin_own : float or None
+        How far its outputs pass the boundary, in float64 and in the dtype of the model.
+    classes : tuple of ClassDistance
+        What is proven about each class.
+    reason : str
+        Why the gap is open, or there is no answer; empty otherwise.
+    tolerance : float
+        Gap asked for, relative to ``upper``.
+    rounds : int
+        Exact questions asked: decisions over a ball, and programs solved.
+    n_unstable, n_binaries : int
+        Of the last bounds and of the largest program (0 when none was built).
+    clocks : Clocks
+    solver : str
+        Solver and version; empty when none was needed.
+    fingerprint : str
+        Of the network.
+    seed : int
+    """
+
+    status: DistortionStatus
+    norm: str
+    label: int
+    target: int | None
+    lower: float
+    upper: float
+    point: Array | None = field(default=None, compare=False)
+    predicted: int | None = None
+    margin: float | None = None
+    margin_own: float | None = None
+    classes: tuple[ClassDistance, ...] = ()
+    reason: str = ""
+    tolerance: float = 0.0
+    rounds: int = 0
+    n_unstable: int = 0
+    n_binaries: int = 0
+    clocks: Clocks = field(default_factory=Clocks, compare=False)
+    solver: str = ""
+    fingerprint: str = ""
+    seed: int = 0
+
+    @property
+    def gap(self) -> float:
+        """Distance of the bounds relative to ``upper``; infinite without an upper bound."""
+        if not math.isfinite(self.upper):
+            return math.inf
+        return (self.upper - self.lower) / self.upper if self.upper > 0.0 else 0.0
+
+    @property
+    def robust_radius(self) -> float:
+        """Largest radius whose closed ball is proven to hold no adversarial point, or -inf."""
+        return proven_radius(self.classes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, fit for JSON."""
+        plain = asdict(self)
+        plain["point"] = None if self.point is None else [float(v) for v in self.point]
+        plain["format"] = FORMAT
+        return plain
+
+    def to_json(self) -> str:
+        """JSON text; infinite numbers become ``{"float": "inf"}``."""
+        return json.dumps(to_strict(self.to_dict()), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Distortion:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        QueryError
+            When the text is no distortion of this format.
+        """
+        return _read(cls, text, "distortion")
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.status}: {self.lower:.6g} <= {self.norm} distance <= {self.upper:.6g} "
+            f"(label {self.label}, target {'any' if self.target is None else self.target})"
+        ]
+        if self.reason:
+            lines.append(f"  reason: {self.reason}")
+        if self.point is not None:
+            lines.append(f"  point: class {self.predicted}, margin {self.margin:.6g}")
+        lines += [f"  {c.name}: not within {c.radius:.6g}, by {c.method}" for c in self.classes]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class CertifiedRadius:
+    """Largest radius proven robust; ``float(result)`` is the radius.
+
+    Attributes
+    ----------
+    radius : float
+        Every point of the domain at this distance or less gets the class ``label`` (with a
+        target: no such point gets the class ``target``). ``-inf`` when not even the centre is
+        proven to, ``inf`` when the whole domain is.
+    status : {"complete", "incomplete"}
+        ``complete``: to the tolerance no larger radius can be proven by this method (``exact``:
+        none is robust).
+    norm : {"linf", "l1", "l2", "l0"}
+    label : int
+    target : int or None
+    method : {"bounds", "exact"}
+    classes : tuple of ClassDistance
+        What is proven about each class.
+    reason : str
+        Why the answer is incomplete; empty otherwise.
+    clocks : Clocks
+    fingerprint : str
+    """
+
+    radius: float
+    status: Literal["complete", "incomplete"]
+    norm: str
+    label: int
+    target: int | None
+    method: RadiusMethod
+    classes: tuple[ClassDistance, ...] = ()
+    reason: str = ""
+    clocks: Clocks = field(default_factory=Clocks, compare=False)
+    fingerprint: str = ""
+
+    def __float__(self) -> float:
+        return self.radius
+
+    def to_json(self) -> str:
+        """JSON text; infinite numbers become ``{"float": "inf"}``."""
+        return json.dumps(to_strict({**asdict(self), "format": FORMAT}), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> CertifiedRadius:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        QueryError
+            When the text is no radius of this format.
+        """
+        return _read(cls, text, "certified radius")
+
+    def __str__(self) -> str:
+        found = f"{self.norm} radius {self.radius:.6g} (label {self.label}, by {self.method})"
+        return found + (f"\n  {self.status}: {self.reason}" if self.reason else "")
+
+
+def proven_radius(classes: Sequence[ClassDistance]) -> float:
+    """Radius within which every class is excluded, or -inf."""
+    least = min((c.radius for c in classes), default=-1.0)
+    return least if least >= 0.0 else -math.inf
+
+
+R = TypeVar("R", Distortion, CertifiedRadius)
+
+
+def _read(kind: type[R], text: str, what: str) -> R:
+    try:
+        plain = from_strict(json.loads(text))
+        if plain.pop("format") != FORMAT:
+            msg = f"not a {what} of format {FORMAT}"
+            raise QueryError(msg)
+        plain["classes"] = tuple(ClassDistance(**entry) for entry in plain["classes"])
+        plain["clocks"] = Clocks(**plain["clocks"])
+        if plain.get("point") is not None:
+            plain["point"] = np.array(plain["point"], dtype=np.float64)
+        return kind(**plain)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        if isinstance(error, QueryError):
+            raise
+        msg = f"not a {what}: {error}"
+        raise QueryError(msg) from error
