@@ -21,7 +21,7 @@ Index = npt.NDArray[np.intp]
 #: Steps of each of the grids that walk from a witness to the centre, and how many there are.
 _GRID, _GRIDS = 32, 4
 #: Attacks at ever better chosen radii, and the relative accuracy at which they stop.
-_ATTACKS, _CLOSE = 16, 0.03
+_ATTACKS, _CLOSE = 12, 0.05
 #: Clauses tried once a witness is known.
 _PROMISING = 12
 #: Changed coordinates up to which each is tried for being put back.

@@ -29,7 +29,7 @@ Outcome = Literal["witness", "robust", "open"]
 _HALVINGS = 24
 #: Shares of the time left for the decisions of a bisection, by the number that stayed open before;
 #: after the last it gives up.
-_SHARES = (0.25, 0.4, 0.5, 0.5, 0.5, 1.0)
+_SHARES = (0.4, 0.4, 0.4, 0.5, 0.5, 1.0)
 
 
 @dataclass

@@ -1,8 +1,9 @@
 """HiGHS behind a typed, fail-closed interface."""
 
 from mipnet.solver.coefficients import SMALL, Prepared, prepare
-from mipnet.solver.highs import Limits, Solution, solve
+from mipnet.solver.highs import solve
 from mipnet.solver.profile import EXPLORE, FEASIBILITY, IMPROVE, PROVE, Profile, choose_profile
+from mipnet.solver.solution import Limits, Solution
 from mipnet.solver.status import Status
 from mipnet.solver.version import KNOWN_BAD, highs_version, refuse_known_bad
 

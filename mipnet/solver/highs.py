@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,117 +19,13 @@ from mipnet.errors import SolverError
 from mipnet.solver.balance import balance
 from mipnet.solver.coefficients import prepare
 from mipnet.solver.objective import objective_factor, scale_objective
+from mipnet.solver.pool import POOL
 from mipnet.solver.profile import Profile, choose_profile
+from mipnet.solver.solution import Limits, Solution
 from mipnet.solver.status import FROM_HIGHS, Status
 from mipnet.solver.version import highs_version
 
 Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Solution:
-    """Answer of one solve.
-
-    Attributes
-    ----------
-    status : Status
-    objective : float or None
-        Objective of the best solution found, recomputed from ``values``.
-    bound : float
-        Proven lower bound of the minimum; -inf when there is none.
-    values : array or None
-        Column values of the best solution found.
-    nodes : int
-        Branch-and-bound nodes.
-    seconds : float
-    version : str
-        HiGHS version.
-    profile : str
-    message : str
-        The solver's own words for the status.
-    relaxed : float
-        Largest widening of a row by moved tiny coefficients (0: none).
-    delicate : bool
-        Whether entries of very different size had to be scaled or moved within a row, so that a
-        proof deserves a second look.
-    """
-
-    status: Status
-    objective: float | None
-    bound: float
-    values: Array | None
-    nodes: int
-    seconds: float = field(compare=False)
-    version: str
-    profile: str
-    message: str
-    relaxed: float = 0.0
-    delicate: bool = False
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When to stop, and what is known beforehand.
-
-    Attributes
-    ----------
-    time : float or None
-        Seconds.
-    nodes : int or None
-        Branch-and-bound nodes.
-    cutoff : float or None
-        Only solutions better than this count; none better gives ``Status.CUTOFF``.
-    target : float or None
-        Stop with ``TARGET_REACHED`` at a solution at least this good.
-    stop_bound : float or None
-        Stop with ``BOUND_REACHED`` once the proven bound exceeds this.
-    """
-
-    time: float | None = None
-    nodes: int | None = None
-    cutoff: float | None = None
-    target: float | None = None
-    stop_bound: float | None = None
-
-    def scaled(self, factor: float) -> Limits:
-        """Return the limits for an objective multiplied by ``factor``."""
-        values = (self.cutoff, self.target, self.stop_bound)
-        cutoff, target, stop = (None if v is None else v * factor for v in values)
-        return replace(self, cutoff=cutoff, target=target, stop_bound=stop)
-
-
-class ThreadPool:
-    """The number of threads of HiGHS's process-wide scheduler.
-
-    A run with another number than the last one fails with status "Not Set" unless the scheduler
-    is reset first, and resetting it under a running solve is not allowed.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Condition()
-        self._running = 0
-        self._threads: int | None = None
-
-    def enter(self, threads: int) -> None:
-        """Wait until a solve with that many threads may start, and count it."""
-        import highspy
-
-        with self._lock:
-            while self._running and self._threads != threads:
-                self._lock.wait()
-            if self._threads not in {None, threads}:
-                highspy.Highs.resetGlobalScheduler(True)
-            self._threads = threads
-            self._running += 1
-
-    def leave(self) -> None:
-        """Count a solve as ended."""
-        with self._lock:
-            self._running -= 1
-            self._lock.notify_all()
-
-
-POOL = ThreadPool()
 
 
 def solve(
