@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint types pytest bench docs clean setup
+.PHONY: setup demo test lint types pytest clean
 
 setup: $(STAMP)
 

@@ -11,8 +11,9 @@ from mipnet.errors import RegionError
 from mipnet.region.base import Region, checked_radius
 from mipnet.region.box import Box, LinfBall
 from mipnet.region.l1 import L1Ball
+from mipnet.region.l2 import L2Ball
 
-_BALLS: dict[str, Callable[..., Region]] = {"linf": LinfBall, "l1": L1Ball}
+_BALLS: dict[str, Callable[..., Region]] = {"linf": LinfBall, "l1": L1Ball, "l2": L2Ball}
 
 
 def ball(
@@ -61,4 +62,4 @@ def _spread(bound: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
     return np.broadcast_to(values, (n,))
 
 
-__all__ = ["Box", "L1Ball", "LinfBall", "Region", "ball"]
+__all__ = ["Box", "L1Ball", "L2Ball", "LinfBall", "Region", "ball"]

@@ -25,15 +25,17 @@ from mipnet.region.base import (
     pull_in,
 )
 from mipnet.region.box import minimise_over_box
-from mipnet.rounding import INFLATE, UNIT, down, gamma, up
+from mipnet.rounding import UNIT, down, gamma, up
 
 #: Share of the radius witnesses stay away from the boundary, so that a distance computed in any
 #: order in float64 does not exceed the radius.
 _INSIDE = 1.0 - 2.0**-40
 #: Radius below which squares of steps underflow; such a ball is a point to all but proofs.
 _POINT = 1e-140
+#: Radius below which the tolerances of a solver are larger than the ball.
+_LEAK = 1e-12
 #: Steps relative to the radius below which a tangent of the square is left out.
-_SLIGHT = 1e-7
+_SLIGHT = 1e-6
 #: Newton steps of the one-dimensional search, and when to stop.
 _STEPS, _CLOSE = 100, 1e-14
 
@@ -80,7 +82,10 @@ class L2Ball(Region):
         self._tangents = np.zeros((0, self.n_inputs))
         if tangents is not None:
             self._tangents = np.atleast_2d(np.array(tangents, dtype=np.float64))
-            if self._tangents.shape[1:] != self.lower.shape or not np.isfinite(self._tangents).all():
+            if (
+                self._tangents.shape[1:] != self.lower.shape
+                or not np.isfinite(self._tangents).all()
+            ):
                 msg = f"tangents must be finite points of {self.n_inputs} inputs, shape (k, n)"
                 raise RegionError(msg)
 
@@ -98,16 +103,18 @@ class L2Ball(Region):
         that :math:`\|x^* - c\| = r`: a one-dimensional search, whose errors cannot make the
         bound wrong.
         """
-        lo = self.lower[None] if lower is None else lower
-        up = self.upper[None] if upper is None else upper
-        boxed = minimise_over_box(coefficients, lo, up)
+        ends = (
+            self.lower[None] if lower is None else lower,
+            self.upper[None] if upper is None else upper,
+        )
+        boxed = minimise_over_box(coefficients, *ends)
         if self._small:
             return boxed
         with np.errstate(over="ignore", invalid="ignore"):
-            low, high = ((end - self.centre) / self.radius for end in (lo, up))
-            missed = _length(np.clip(0.0, low, high)) * (1.0 - gamma(lo.shape[-1] + 10)) > 1.0
+            low, high = ((end - self.centre) / self.radius for end in ends)
+            missed = _length(np.clip(0.0, low, high)) * (1.0 - gamma(low.shape[-1] + 10)) > 1.0
             part = self._ball_part(coefficients, low[:, None], high[:, None])
-            bound = self._split_bound(coefficients, part, lo, up)
+            bound = self._split_bound(coefficients, part, *ends)
         # A multiplier out of range proves nothing, as NaN.
         return np.asarray(np.where(missed[:, None], EMPTY, np.fmax(bound, boxed)))
 
@@ -122,19 +129,16 @@ class L2Ball(Region):
         # Where the box does not hold a coordinate back, the ball takes all of it.
         return np.where(held & inner, a, -step * pull)
 
-    def _split_bound(self, a: Array, part: Array, lo: Array, up_: Array) -> Array:
+    def _split_bound(self, a: Array, part: Array, lower: Array, upper: Array) -> Array:
         """Evaluate the bound of a split, rounded down."""
-        rest = a - part
+        rest, centre = a - part, self.centre[None]
         positive = np.maximum(rest, 0.0)
         negative = rest - positive
-        centre = self.centre[None]
-        value = weigh(positive, lo) + weigh(negative, up_) + weigh(part, centre)
-        terms = gamma(a.shape[-1] + 12)
         pull = self.radius * _length(part)
-        size = np.maximum(np.abs(lo), np.abs(up_))
-        error = weigh(positive - negative, size) + weigh(np.abs(part), np.abs(centre)) + pull
-        value = value - pull
-        return down(value, 3.0 * terms * error * INFLATE + 4.0 * UNIT * np.abs(value))
+        value = weigh(positive, lower) + weigh(negative, upper) + weigh(part, centre) - pull
+        reach = np.maximum(np.abs(lower), np.abs(upper))
+        size = weigh(positive - negative, reach) + weigh(np.abs(part), np.abs(centre)) + pull
+        return down(value, 3.0 * gamma(a.shape[-1] + 12) * size)
 
     def ascent(self, gradient: Array) -> Array:
         """Along the gradient, cut off at the box, as far as the ball reaches."""
@@ -194,29 +198,32 @@ class L2Ball(Region):
         The columns of the squares follow those of the inputs.
         """
         x = program.add_columns(self.lower, self.upper)
-        room = int(np.count_nonzero(self.upper > self.lower))
         if self._flat:
             return x
         size = np.maximum(self.upper - self.centre, self.centre - self.lower) / self.radius
         most = up(size * size, 8.0 * UNIT * size * size)
         z = program.add_columns(np.zeros(x.size), np.minimum(most, 1.0))
         forms = AffineForm.of_columns(x).shift(-self.centre)
-        program.define(
-            z, _Squares(forms.coefficients, forms.constant, 1.0 / self.radius), "identity"
-        )
+        squares = _Squares(forms.coefficients, forms.constant, 1.0 / self.radius)
+        program.define(z, squares, "identity")
         program.add_rows(AffineForm.of_columns(z).sum(), lower=-np.inf, upper=1.0)
-        first = np.full(x.size, 1.0 / np.sqrt(room))
-        for slope, open_ in ((first, self.upper > self.centre), (-first, self.lower < self.centre)):
-            rows, sides = self._square_rows(x, np.where(open_, slope, 0.0))
+        first = 1.0 / np.sqrt(self._room)
+        for steps in (first * (self.upper > self.centre), -first * (self.lower < self.centre)):
+            rows, sides = self._square_rows(x, steps)
             program.add_rows(rows, lower=-np.inf, upper=sides)
         rows, sides = self.cuts(x, self._tangents)
         program.add_rows(rows, lower=-np.inf, upper=sides)
         return x
 
     @property
+    def _room(self) -> int:
+        """Number of inputs that can move."""
+        return int(np.count_nonzero(self.upper > self.lower))
+
+    @property
     def _flat(self) -> bool:
-        """Whether the bounding box describes the region well enough by itself."""
-        return self._small or int(np.count_nonzero(self.upper > self.lower)) < 2
+        """Whether the box is all the encoding has: it is the region, or no larger than leaks."""
+        return self.radius < _LEAK or self._room < 2
 
     def cuts(self, columns: Index, points: Array) -> tuple[AffineForm, Array]:
         """See :meth:`Region.cuts`; a tangent of the ball, and tangents of the squares."""
@@ -304,12 +311,14 @@ def _stretch(direction: Array, low: Array, high: Array) -> tuple[Array, Array]:
     slope, least, most = np.square(direction), np.square(near), np.square(end)
     start = least.sum(axis=-1) + np.zeros(direction.shape[:-1])
     within = most.sum(axis=-1) <= 1.0
+    # A box that misses the ball has no such scale.
+    idle = within | ~(start < 1.0)
     bottom, top = np.zeros_like(start), np.full_like(start, np.inf)
     s = np.maximum(1.0 - start, _CLOSE) / np.maximum(slope.sum(axis=-1), 1e-300)
     for _ in range(_STEPS):
         grown = s[..., None] * slope
         excess = np.clip(grown, least, most).sum(axis=-1) - 1.0
-        if np.all(within | (np.abs(excess) <= _CLOSE)):
+        if np.all(idle | (np.abs(excess) <= _CLOSE)):
             break
         bottom, top = np.where(excess < 0.0, s, bottom), np.where(excess < 0.0, top, s)
         moving = np.where((least < grown) & (grown < most), slope, 0.0).sum(axis=-1)
