@@ -25,6 +25,9 @@ from mipnet.rounding import down
 _FORWARD_INPUTS = 32
 #: Largest number of coefficients one backward pass may hold at a node (256 MiB).
 _CHUNK = 2**25
+#: The same where many boxes are bounded in one pass: arrays of 128 KiB stay in the cache, and the
+#: allocator hands them out again without asking the system for fresh pages.
+_BATCH_CHUNK = 2**14
 
 
 @dataclass
@@ -162,7 +165,7 @@ def refine(
     box = relaxations.intervals[INPUT].reshape((region.n_inputs,))
     owners, neurons = np.nonzero(chosen.reshape(batch, size))
     widest = max(int(np.prod(shape)) for shape in network.shapes.values())
-    step = max(1, _CHUNK // (2 * widest))
+    step = max(1, (_CHUNK if batch == 1 else _BATCH_CHUNK) // (2 * widest))
     for first in range(0, owners.size, step):
         owner, neuron = owners[first : first + step], neurons[first : first + step]
         count = np.arange(neuron.size)

@@ -1,4 +1,4 @@
-"""Input regions: boxes and norm balls within boxes, one file each."""
+"""Input regions: boxes, norm balls within boxes, linear constraints on them; one file each."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ import numpy.typing as npt
 from mipnet.errors import RegionError
 from mipnet.region.base import Region, checked_radius
 from mipnet.region.box import Box, LinfBall
+from mipnet.region.l0 import L0Ball
 from mipnet.region.l1 import L1Ball
 from mipnet.region.l2 import L2Ball
 
-_BALLS: dict[str, Callable[..., Region]] = {"linf": LinfBall, "l1": L1Ball, "l2": L2Ball}
+_BALLS: dict[str, Callable[..., Region]] = {
+    "linf": LinfBall,
+    "l2": L2Ball,
+    "l1": L1Ball,
+    "l0": L0Ball,
+}
 
 
 def ball(
@@ -30,17 +36,22 @@ def ball(
     centre : array_like
         Flattened to shape (n,).
     radius : float
-    norm : {"linf", "l1"}
+        For l0 the number of inputs that may change.
+    norm : {"linf", "l2", "l1", "l0"}
     lower, upper : array_like, broadcastable to (n,), optional
-        The domain; when absent, just wide enough to hold the ball.
+        The domain; when absent, just wide enough to hold the ball. An l0 ball needs both.
 
     Raises
     ------
     RegionError
-        When the norm is unknown, the radius negative, or the centre outside the domain.
+        When the norm is unknown, the radius negative (or, for l0, not whole), the centre outside
+        the domain, or an l0 ball has none.
     """
     if norm not in _BALLS:
         msg = f"unknown norm {norm!r}; known: {', '.join(sorted(_BALLS))}"
+        raise RegionError(msg)
+    if norm == "l0" and (lower is None or upper is None):
+        msg = "an l0 ball reaches to the ends of its domain: give lower and upper"
         raise RegionError(msg)
     point = np.asarray(centre, dtype=np.float64).reshape(-1)
     if not np.isfinite(point).all():
@@ -62,4 +73,4 @@ def _spread(bound: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
     return np.broadcast_to(values, (n,))
 
 
-__all__ = ["Box", "L1Ball", "L2Ball", "LinfBall", "Region", "ball"]
+__all__ = ["Box", "L0Ball", "L1Ball", "L2Ball", "LinfBall", "Region", "ball"]

@@ -37,7 +37,7 @@ _LEAK = 1e-12
 #: Steps relative to the radius below which a tangent of the square is left out.
 _SLIGHT = 1e-6
 #: Newton steps of the one-dimensional search, and when to stop.
-_STEPS, _CLOSE = 100, 1e-14
+_STEPS, _CLOSE = 100, 1e-12
 
 
 class L2Ball(Region):
@@ -82,10 +82,8 @@ class L2Ball(Region):
         self._tangents = np.zeros((0, self.n_inputs))
         if tangents is not None:
             self._tangents = np.atleast_2d(np.array(tangents, dtype=np.float64))
-            if (
-                self._tangents.shape[1:] != self.lower.shape
-                or not np.isfinite(self._tangents).all()
-            ):
+            fits = self._tangents.shape[1:] == self.lower.shape
+            if not (fits and np.isfinite(self._tangents).all()):
                 msg = f"tangents must be finite points of {self.n_inputs} inputs, shape (k, n)"
                 raise RegionError(msg)
 
@@ -138,7 +136,7 @@ class L2Ball(Region):
         value = weigh(positive, lower) + weigh(negative, upper) + weigh(part, centre) - pull
         reach = np.maximum(np.abs(lower), np.abs(upper))
         size = weigh(positive - negative, reach) + weigh(np.abs(part), np.abs(centre)) + pull
-        return down(value, 3.0 * gamma(a.shape[-1] + 12) * size)
+        return down(value, gamma(a.shape[-1] + 12) * size)
 
     def ascent(self, gradient: Array) -> Array:
         """Along the gradient, cut off at the box, as far as the ball reaches."""
@@ -312,13 +310,14 @@ def _stretch(direction: Array, low: Array, high: Array) -> tuple[Array, Array]:
     start = least.sum(axis=-1) + np.zeros(direction.shape[:-1])
     within = most.sum(axis=-1) <= 1.0
     # A box that misses the ball has no such scale.
-    idle = within | ~(start < 1.0)
+    done = within | ~(start < 1.0)
     bottom, top = np.zeros_like(start), np.full_like(start, np.inf)
     s = np.maximum(1.0 - start, _CLOSE) / np.maximum(slope.sum(axis=-1), 1e-300)
     for _ in range(_STEPS):
         grown = s[..., None] * slope
         excess = np.clip(grown, least, most).sum(axis=-1) - 1.0
-        if np.all(idle | (np.abs(excess) <= _CLOSE)):
+        done |= np.abs(excess) <= _CLOSE
+        if done.all():
             break
         bottom, top = np.where(excess < 0.0, s, bottom), np.where(excess < 0.0, top, s)
         moving = np.where((least < grown) & (grown < most), slope, 0.0).sum(axis=-1)
@@ -327,7 +326,7 @@ def _stretch(direction: Array, low: Array, high: Array) -> tuple[Array, Array]:
             np.isinf(top), 4.0 * s, np.where(bottom > 0.0, np.sqrt(bottom * top), 0.01 * top)
         )
         good = (moving > 0.0) & (bottom < newton) & (newton < top)
-        s = np.where(good, newton, middle)
+        s = np.where(done, s, np.where(good, newton, middle))
     t = np.sqrt(s)[..., None]
     step = np.where(within[..., None], end, np.clip(t * direction, low, high))
     return np.where(within[..., None], np.inf, t), step

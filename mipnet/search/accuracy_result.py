@@ -1,0 +1,172 @@
+"""The answer to the question how many samples are robust."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from mipnet.clocks import Clocks
+from mipnet.errors import MissingPackageError
+from mipnet.search.verdict import Verdict, to_strict
+
+SampleStatus = Literal["misclassified", "robust", "witness", "unresolved"]
+STATUSES: tuple[SampleStatus, ...] = ("misclassified", "robust", "witness", "unresolved")
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is known about one sample.
+
+    Attributes
+    ----------
+    index : int
+        Row of the samples.
+    label : int
+        Its right class.
+    predicted : int or None
+        Class the model gives it, in its own dtype; None when it was not reached.
+    status : {"misclassified", "robust", "witness", "unresolved"}
+    reason : str
+        Why it is unresolved.
+    verdict : Verdict or None
+        The whole answer; None where nothing was searched.
+    seconds : float
+        Time spent when it was answered.
+    limit : float
+        Time it had; infinite for no limit.
+    resumed : bool
+        Whether the answer comes from a file of results.
+    """
+
+    index: int
+    label: int
+    predicted: int | None = None
+    status: SampleStatus = "unresolved"
+    reason: str = ""
+    verdict: Verdict | None = None
+    seconds: float = field(default=0.0, compare=False)
+    limit: float = field(default=0.0, compare=False)
+    resumed: bool = field(default=False, compare=False)
+
+    def at(self, index: int) -> Sample:
+        """Return the answer as one of another row, taken from a file."""
+        return replace(self, index=index, resumed=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, fit for JSON once infinite numbers are replaced."""
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**own, "verdict": None if self.verdict is None else self.verdict.to_dict()}
+
+
+@dataclass(frozen=True)
+class RobustAccuracy:
+    """Robust accuracy, from below by proofs and from above by witnesses.
+
+    Attributes
+    ----------
+    norm : str
+    radius : float
+    samples : tuple of Sample
+        In the order they were given.
+    reason : str
+        Why samples were left out: ``time limit reached`` or ``interrupted``; empty otherwise.
+    seconds : float
+        Of this call.
+    fingerprint : str
+        Of the network.
+    """
+
+    norm: str
+    radius: float
+    samples: tuple[Sample, ...]
+    reason: str = ""
+    seconds: float = field(default=0.0, compare=False)
+    fingerprint: str = ""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of samples of each status."""
+        return {name: sum(s.status == name for s in self.samples) for name in STATUSES}
+
+    @property
+    def clean(self) -> float | None:
+        """Share of samples the model gets right; None while some were not reached."""
+        if any(s.predicted is None for s in self.samples):
+            return None
+        return 1.0 - self.counts["misclassified"] / len(self.samples)
+
+    @property
+    def certified(self) -> float:
+        """Share of samples proven robust: a lower bound of the robust accuracy."""
+        return self.counts["robust"] / len(self.samples)
+
+    @property
+    def attacked(self) -> float:
+        """Share of samples not known to fail: an upper bound of the robust accuracy."""
+        lost = self.counts["misclassified"] + self.counts["witness"]
+        return 1.0 - lost / len(self.samples)
+
+    @property
+    def clocks(self) -> Clocks:
+        """Sum over the samples, those from a file of results included."""
+        return sum((s.verdict.clocks for s in self.samples if s.verdict), Clocks())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, fit for JSON."""
+        plain: dict[str, Any] = to_strict(
+            {
+                "format": FORMAT,
+                "norm": self.norm,
+                "radius": self.radius,
+                "clean": self.clean,
+                "certified": self.certified,
+                "attacked": self.attacked,
+                "counts": self.counts,
+                "reason": self.reason,
+                "seconds": self.seconds,
+                "clocks": dict(vars(self.clocks)),
+                "fingerprint": self.fingerprint,
+                "samples": [s.to_dict() for s in self.samples],
+            }
+        )
+        return plain
+
+    def to_frame(self) -> Any:
+        """Table of the samples as a pandas DataFrame, one row each.
+
+        Raises
+        ------
+        MissingPackageError
+            When pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            package, purpose, extra = "pandas", "a table of the samples", "report"
+            raise MissingPackageError(package, purpose, extra) from error
+        names = ("index", "label", "predicted", "status", "reason", "seconds", "resumed")
+        rows = [
+            {
+                **{name: getattr(s, name) for name in names},
+                "bound": None if s.verdict is None else s.verdict.bound,
+                "margin": None if s.verdict is None else s.verdict.margin,
+            }
+            for s in self.samples
+        ]
+        table = pd.DataFrame(rows, columns=[*names, "bound", "margin"])
+        # A sample that was not reached has no class: a missing integer, not a float.
+        return table.astype({"predicted": "Int64"}).set_index("index")
+
+    def __str__(self) -> str:
+        clean = "not known" if self.clean is None else f"{self.clean:.4f}"
+        counted = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        lines = [
+            f"robust accuracy {self.certified:.4f} to {self.attacked:.4f} "
+            f"({self.norm} radius {self.radius:.6g}, {len(self.samples)} samples, clean {clean})",
+            f"  {counted}",
+        ]
+        if self.reason:
+            lines.append(f"  {self.reason}")
+        return "\n".join(lines)
