@@ -83,7 +83,8 @@ class L0Ball(Region):
     @staticmethod
     def _largest(gain: Array, count: npt.NDArray[np.intp]) -> Array:
         """Sum of the ``count`` largest gains of every item, shape (batch, targets)."""
-        n, most = gain.shape[-1], int(np.clip(count.max(), 0, gain.shape[-1]))
+        n = gain.shape[-1]
+        most = min(max(int(count.max()), 0), n)
         if most == 0:
             return np.zeros(gain.shape[:2])
         top = np.partition(gain, n - most, axis=-1)[..., n - most :] if most < n else gain
@@ -96,7 +97,8 @@ class L0Ball(Region):
     def ascent(self, gradient: Array) -> Array:
         """Move the coordinates of largest gain to their better end."""
         room = np.where(gradient > 0.0, self.upper, self.lower) - self.centre
-        return np.where(self._most(np.abs(gradient * room)), room, 0.0) * (gradient != 0.0)
+        moved = self._most(np.abs(gradient * room)) & (gradient != 0.0)
+        return np.asarray(np.where(moved, room, 0.0))
 
     def _most(self, gain: Array) -> npt.NDArray[np.bool_]:
         """Mark the largest gains of every item, shape (batch, n), as many as may move."""
@@ -116,7 +118,8 @@ class L0Ball(Region):
         step = np.abs(np.clip(known, *self._far_ends) - self.centre)
         move = np.abs(inside - self.centre)
         # What a move takes off the squared distance.
-        return np.where(self._most(move * (2.0 * step - move)), inside, self.centre)
+        kept = self._most(move * (2.0 * step - move))
+        return np.asarray(np.where(kept, inside, self.centre))
 
     def contains(self, point: Array) -> bool:
         """See :meth:`Region.contains`."""

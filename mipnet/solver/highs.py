@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from formulations import ProgramArrays
 from mipnet.errors import SolverError
-from mipnet.solver.balance import balance
+from mipnet.solver.balance import Balanced, balance
 from mipnet.solver.coefficients import prepare
 from mipnet.solver.objective import objective_factor, scale_objective
 from mipnet.solver.pool import POOL
@@ -71,19 +71,19 @@ def solve(
     _refuse_bad(arrays, limit, start, seed)
     if arrays.n_columns == 0:
         return _without_columns(arrays, version)
-    balanced, unit = balance(arrays)
-    prepared = prepare(balanced)
+    balanced = balance(arrays)
+    prepared = prepare(balanced.arrays)
     chosen = profile or choose_profile(start=start is not None, cutoff=limit.cutoff is not None)
     begin = time.perf_counter()
     # The tolerances of the solver are absolute: a tiny objective would be all zero to it.
-    factor = objective_factor(balanced.cost)
+    factor = objective_factor(balanced.arrays.cost)
     limit = limit.scaled(factor)
     ready = scale_objective(prepared.arrays, factor)
     highs = load_model(ready)
     set_options(highs, _options(chosen, limit, threads, seed, log is not None))
     if start is not None:
         extra = np.full(ready.n_columns - arrays.n_columns, arrays.objective(start) * factor)
-        _set_start(highs, np.concatenate([start / unit, extra]))
+        _set_start(highs, np.concatenate([balanced.own(start), extra]))
     stop, reached = threading.Event(), threading.Event()
     _watch(highs, limit.stop_bound, stop, reached, log)
     POOL.enter(threads)
@@ -99,7 +99,7 @@ def solve(
         chosen.name,
         prepared.widening,
         factor,
-        unit,
+        balanced,
         prepared.scaled_rows + prepared.moved_entries > 0,
     )
     return _read(highs, arrays, limit, run)
@@ -283,7 +283,7 @@ class _Run:
     profile: str
     relaxed: float
     factor: float
-    unit: Array
+    balanced: Balanced
     delicate: bool
 
 
@@ -306,7 +306,7 @@ def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Soluti
     ):
         # An incumbent from before the cutoff took effect is called optimal.
         status = Status.CUTOFF
-    values = _point(highs, status, info, run.unit)
+    values = _point(highs, status, info, run.balanced)
     return Solution(
         status=status,
         objective=None if values is None else arrays.objective(values),
@@ -322,7 +322,7 @@ def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Soluti
     )
 
 
-def _point(highs: Any, status: Status, info: Any, unit: Array) -> Array | None:
+def _point(highs: Any, status: Status, info: Any, balanced: Balanced) -> Array | None:
     """Feasible point of a finished run in the original units, if it has one."""
     import highspy
 
@@ -332,9 +332,10 @@ def _point(highs: Any, status: Status, info: Any, unit: Array) -> Array | None:
     if empty or not solution.value_valid or info.primal_solution_status != feasible:
         return None
     found = np.array(solution.col_value, dtype=np.float64)
-    if found.size < unit.size or not math.isfinite(info.objective_function_value):
+    count = balanced.unit.size
+    if found.size < count or not math.isfinite(info.objective_function_value):
         return None
-    return found[: unit.size] * unit
+    return balanced.original(found[:count])
 
 
 def _bound(status: Status, info: Any, limit: Limits, *, mixed: bool) -> float:
