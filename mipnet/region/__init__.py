@@ -13,6 +13,7 @@ from mipnet.region.box import Box, LinfBall
 from mipnet.region.l0 import L0Ball
 from mipnet.region.l1 import L1Ball
 from mipnet.region.l2 import L2Ball
+from mipnet.region.linear import Constrained
 
 _BALLS: dict[str, Callable[..., Region]] = {
     "linf": LinfBall,
@@ -73,4 +74,4 @@ def _spread(bound: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
     return np.broadcast_to(values, (n,))
 
 
-__all__ = ["Box", "L0Ball", "L1Ball", "L2Ball", "LinfBall", "Region", "ball"]
+__all__ = ["Box", "Constrained", "L0Ball", "L1Ball", "L2Ball", "LinfBall", "Region", "ball"]

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.optimize import Bounds, LinearConstraint, milp
 
 from formulations import AffineForm, Program, ProgramArrays
 from mipnet.errors import RegionError
 from mipnet.network.interval import weigh
 from mipnet.region.base import Array, Index, Region
-from mipnet.region.box import Box
+from mipnet.region.multipliers import Multipliers
 from mipnet.region.rows import Rows
 from mipnet.rounding import UNIT, down, gamma
 
-#: Forms up to which every one gets its multipliers from a linear program.
-_PROGRAMS = 32
-#: Steps of the dual ascent.
-_STEPS = 25
 #: Sweeps over base and rows before a point is pulled towards the anchor.
 _SWEEPS = 8
 #: Linear programs solved for an anchor inside a base with curved sides, and what they may leak.
 _ROUNDS, _LEAK = 60, 1e-9
+#: Distance from the sides, relative to the ranges of the rows, with which the centre of the base is
+#: well inside, and with which any point is well enough.
+_COMFORT, _ENOUGH = 1e-2, 1e-4
 #: Shares of the way to the anchor that are tried.
 _SHARES = (0.0, *(2.0**-k for k in (40, 34, 28, 22, 16, 12, 8, 6, 4, 3, 2, 1)))
 
@@ -49,12 +47,16 @@ class Constrained(Region):
 
     Examples
     --------
+    >>> from mipnet.region import Box
     >>> region = Constrained(Box([0.0, 0.0], [1.0, 1.0]), [[1.0, 1.0]], upper=0.5)
     >>> region.contains(np.array([0.25, 0.25])), region.contains(np.array([0.5, 0.25]))
     (True, False)
     >>> region.minimise(np.array([[[-1.0, -2.0]]])).round(9).tolist()
     [[-1.0]]
     """
+
+    base: Region
+    rows: Rows
 
     def __init__(
         self,
@@ -65,7 +67,8 @@ class Constrained(Region):
     ) -> None:
         rows = Rows.checked(matrix, lower, upper, base.n_inputs)
         if isinstance(base, Constrained):
-            base, rows = base.base, base.rows.stack(rows)
+            rows = base.rows.stack(rows)
+            base = base.base
         self.base, self.rows = base, rows
         self.exact_encoding = base.exact_encoding
         self._refuse_hopeless()
@@ -75,7 +78,10 @@ class Constrained(Region):
         self._first = self._program.n_rows
         self._add_rows(self._program, self._inputs)
         self._anchor = self._inside()
-        self._arrays = self._program.freeze()
+        own = slice(self._first, self._first + len(rows.matrix))
+        self._multipliers = Multipliers(
+            base, rows, self._anchor, self._program.freeze(), self._inputs, own
+        )
         self.centre = base.centre if self.contains(base.centre) else self._anchor
 
     def _refuse_hopeless(self) -> None:
@@ -90,7 +96,9 @@ class Constrained(Region):
     # ------------------------------------------------------------------ a point well inside
 
     def _inside(self) -> Array:
-        """Return a point as far from all sides as possible, exactly inside."""
+        """Return a point well away from all sides where there is one, exactly inside."""
+        if self._comfortable(self.base.centre, _COMFORT):
+            return self.base.centre
         found, room = self._deepest()
         point = self.base.project(found[None])[0]
         rows = self.rows
@@ -106,16 +114,24 @@ class Constrained(Region):
             candidates += [rows.solve(c, self.base.lower, self.base.upper) for c in candidates]
         for candidate in candidates:
             if candidate is not None and self.contains(candidate):
-                return candidate
+                return np.asarray(candidate)
         msg = "no floating-point number was found that satisfies all rows exactly; give equations "
         msg += "whole coefficients, or their sides some distance"
         raise RegionError(msg)
+
+    def _comfortable(self, point: Array, share: float) -> bool:
+        """Whether a point has some distance from the sides of all rows."""
+        rows = self.rows
+        value = rows.matrix @ point
+        span = np.abs(rows.matrix) @ (self.base.upper - self.base.lower)
+        slack = np.minimum(rows.upper - value, value - rows.lower)
+        return bool(np.all(slack > share * span)) and self.contains(point)
 
     def _deepest(self) -> tuple[Array, float]:
         """Point with the largest slack in all sides, relative to their ranges, and that slack."""
         for _ in range(_ROUNDS):
             arrays = self._program.freeze()
-            found = milp(
+            found: Any = milp(
                 np.append(np.zeros(arrays.n_columns), -1.0),
                 constraints=self._slackened(arrays),
                 bounds=Bounds(np.append(arrays.lower, 0.0), np.append(arrays.upper, 0.5)),
@@ -126,6 +142,8 @@ class Constrained(Region):
                 msg = f"the region is empty: {what}" if found.status == 2 else str(found.message)
                 raise RegionError(msg)
             point = np.asarray(found.x[self._inputs])
+            if self._comfortable(self.base.project(point[None])[0], _ENOUGH):
+                break
             forms, sides = self.base.cuts(self._inputs, point[None])
             outside = np.flatnonzero(forms.evaluate(found.x[:-1]) > sides + _LEAK)
             if not outside.size:
@@ -146,7 +164,7 @@ class Constrained(Region):
             last[self._inputs] = (arrays.upper - arrays.lower)[self._inputs]
         slack, eye = sp.csr_array(np.where(open_, span, 0.0)[:, None]), sp.eye_array(last.size)
         column = sp.csr_array(last[:, None])
-        matrix = sp.block_array(
+        matrix: Any = sp.block_array(
             [
                 [arrays.matrix, slack],
                 [-arrays.matrix, slack],
@@ -198,59 +216,6 @@ class Constrained(Region):
         value = least + terms.sum(axis=-1)
         return down(value, error + 4.0 * UNIT * (np.abs(value) + np.abs(least)))
 
-    def _multipliers(self, a: Array, lo: Array, hi: Array, *, whole: bool) -> Iterator[Array]:
-        """Multipliers worth evaluating, shape (batch, targets, m) each."""
-        yield self._ascended(a, lo, hi, whole=whole)
-        if a.shape[0] * a.shape[1] <= _PROGRAMS:
-            program = _Duals(self._arrays, self._inputs, self._first, self.rows)
-            boxes = [np.broadcast_to(end, (len(a), lo.shape[-1])) for end in (lo, hi)]
-            found = [
-                [program(form, low, high) for form in forms]
-                for forms, low, high in zip(a, *boxes, strict=True)
-            ]
-            yield np.array(found)
-
-    def _ascended(self, a: Array, lo: Array, hi: Array, *, whole: bool) -> Array:
-        """Dual ascent with steps of Polyak (1969), the value at a known point as the goal."""
-        rows, lengths = self.rows, self.rows.lengths
-        matrix, low, high = (
-            rows.matrix / lengths[:, None], rows.lower / lengths, rows.upper / lengths
-        )  # fmt: skip
-        y = np.zeros((*a.shape[:2], len(matrix)))
-        best, best_y = np.full(a.shape[:2], -np.inf), y
-        goal = weigh(a, np.clip(self._anchor, lo, hi))
-        slack = 1e-3 * weigh(np.abs(a), hi - lo)
-        pace = np.ones(a.shape[:2])
-        for _ in range(_STEPS):
-            reduced = a - y @ matrix
-            x = self._minimiser(reduced, lo, hi, whole=whole)
-            value = np.einsum("btn,btn->bt", reduced, x)
-            with np.errstate(invalid="ignore"):
-                sides = np.where(y > 0.0, low, np.where(y < 0.0, high, 0.0))
-            value = value + (y * sides).sum(axis=-1)
-            better = value > best
-            best, best_y = np.where(better, value, best), np.where(better[..., None], y, best_y)
-            pace = np.where(better, pace, 0.7 * pace)
-            activity = x @ matrix.T
-            side = np.where(y > 0.0, low, np.where(y < 0.0, high, np.clip(activity, low, high)))
-            slope = side - activity
-            steepness = np.square(slope).sum(axis=-1)
-            length = pace * np.maximum(goal - value, slack)
-            length = length / np.where(steepness > 0.0, steepness, np.inf)
-            moved = y + length[..., None] * slope
-            # The slope changes where a multiplier changes sign: stop there first.
-            moved = np.where(y * moved < 0.0, 0.0, moved)
-            moved = np.where(np.isinf(low), np.minimum(moved, 0.0), moved)
-            y = np.where(np.isinf(high), np.maximum(moved, 0.0), moved)
-        return best_y / lengths
-
-    def _minimiser(self, form: Array, lo: Array, hi: Array, *, whole: bool) -> Array:
-        """Point where forms (batch, targets, n) are least on the base, or on boxes of it."""
-        if whole and not isinstance(self.base, Box):
-            flat = form.reshape(-1, form.shape[-1])
-            return (self.base.centre + self.base.ascent(-flat)).reshape(form.shape)
-        return np.where(form > 0.0, lo[:, None], hi[:, None])
-
     def _add_rows(self, program: Program, columns: Index) -> None:
         forms = AffineForm.of_columns(columns).affine(self.rows.matrix, np.zeros(1))
         program.add_rows(forms, lower=self.rows.lower, upper=self.rows.upper)
@@ -297,7 +262,7 @@ class Constrained(Region):
         way = np.abs(flat - self._anchor)
         share = (outside / np.where(way > 0.0, way, 1.0)).max(axis=-1)
         share = np.maximum(share, self.rows.share(flat, self._anchor))
-        moved = flat + share[:, None] * (self._anchor - flat)
+        moved = np.asarray(flat + share[:, None] * (self._anchor - flat))
         if not self.rows.equations.any():
             moved = self.base.project(moved)
             doubtful = np.flatnonzero(~self.rows.certain(moved))
@@ -315,7 +280,7 @@ class Constrained(Region):
             if self.rows.equations.any():
                 near = self.rows.solve(mixed, self.base.lower, self.base.upper)
             if near is not None and self.contains(near):
-                return near
+                return np.asarray(near)
         return self._anchor
 
     def describe(self) -> dict[str, Any]:
@@ -326,40 +291,3 @@ class Constrained(Region):
             "inputs": self.n_inputs,
             "base": self.base.describe(),
         }
-
-
-class _Duals:
-    """Linear programs over an encoded base with rows, for the multipliers of the rows."""
-
-    def __init__(self, arrays: ProgramArrays, inputs: Index, first: int, rows: Rows) -> None:
-        self._arrays, self._inputs = arrays, inputs
-        self._own = first, len(rows.matrix)
-        self._up, self._down = np.isfinite(arrays.row_upper), np.isfinite(arrays.row_lower)
-        parts = [arrays.matrix[self._up], -arrays.matrix[self._down]]
-        self._matrix: Any = sp.csr_array(sp.vstack(parts))
-        self._sides = np.concatenate([arrays.row_upper[self._up], -arrays.row_lower[self._down]])
-
-    def __call__(self, form: Array, lower: Array, upper: Array) -> Array:
-        """Multipliers of the rows for one form over a box; zero when there are none."""
-        first, m = self._own
-        size = float(np.abs(form).max(initial=0.0))
-        if not (np.isfinite(size) and size > 0.0):
-            return np.zeros(m)
-        cost, low, high = np.zeros(self._arrays.n_columns), *self._ends(lower, upper)
-        cost[self._inputs] = form / size
-        found = linprog(
-            cost, self._matrix, self._sides, bounds=np.column_stack([low, high]), method="highs"
-        )
-        if found.status != 0:
-            return np.zeros(m)
-        both = np.zeros((2, self._arrays.n_rows))
-        count = int(np.count_nonzero(self._up))
-        both[0, self._up] = np.minimum(found.ineqlin.marginals[:count], 0.0)
-        both[1, self._down] = np.maximum(-found.ineqlin.marginals[count:], 0.0)
-        return np.asarray(both.sum(axis=0)[first : first + m] * size)
-
-    def _ends(self, lower: Array, upper: Array) -> tuple[Array, Array]:
-        low, high = self._arrays.lower.copy(), self._arrays.upper.copy()
-        low[self._inputs] = lower
-        high[self._inputs] = upper
-        return low, high

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -102,8 +101,8 @@ def robust_accuracy(
         "norm": norm,
         "bounds": bounds,
         "formulation": formulation,
-        "restarts": operator.index(restarts),
-        "seed": operator.index(seed),
+        "restarts": int(restarts),
+        "seed": int(seed),
     }
     domain = _plain(lower), _plain(upper)
     store = Results.open(results, net, domain, options)

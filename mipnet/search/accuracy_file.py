@@ -62,9 +62,14 @@ class Results:
         ------
         QueryError
             When a line before the last is damaged, or the file holds something else.
+        OSError
+            When the file cannot be written.
         """
         results = cls(None if path is None else Path(path), network, domain, options)
-        if results.path is not None and results.path.exists():
+        if results.path is not None:
+            # A file that cannot be written to is found out now, not after the first answer.
+            with results.path.open("ab"):
+                pass
             results.read(results.path)
         return results
 

@@ -17,6 +17,7 @@ def ascend(
     points: Array,
     *,
     steps: int = 60,
+    length: float = 0.5,
 ) -> tuple[Array, Array]:
     """Maximise ``min(rows @ outputs + offsets)`` from many start points at once.
 
@@ -34,6 +35,8 @@ def ascend(
     points : array, shape (batch, n_inputs)
         Start points; projected to the region first.
     steps : int
+    length : float
+        First step, as a share of the region.
 
     Returns
     -------
@@ -59,8 +62,8 @@ def ascend(
             break
         seeds = rows[items, worst].reshape(batch, *network.shapes[network.output])
         gradient = network.gradient(current.reshape(shape), seeds)
-        length = 0.5 * (1.0 - step / (steps + 1))
-        current = region.project(current + length * region.ascent(gradient.reshape(batch, -1)))
+        share = length * (1.0 - step / (steps + 1))
+        current = region.project(current + share * region.ascent(gradient.reshape(batch, -1)))
     return best, best_value
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from formulations import AffineForm, ProgramArrays
+from formulations import ProgramArrays
 from mipnet.bounds import Bounds, alpha_bounds, first_bounds, lp_bounds
 from mipnet.clocks import Stopwatch
 from mipnet.encode import Encoding, encode
@@ -21,6 +21,7 @@ from mipnet.region import Box, Region
 from mipnet.search.attack import ascend, start_points
 from mipnet.search.bisection import Leaf, exclude_by_bisection
 from mipnet.search.goal import Clause, Stack
+from mipnet.search.outer import OuterLoop, clause_program
 from mipnet.search.verdict import ClauseResult, Witness
 from mipnet.solver import FEASIBILITY, PROVE, Limits, Solution, Status, highs_version, solve
 from mipnet.threads import one_blas_thread
@@ -310,20 +311,40 @@ class Decision:
         """Settle one clause: maximise its smallest row until the sign is known."""
         sizes = self.stack.split(bounds.output.magnitude.reshape(-1))[i]
         margin = max(MARGIN * float(sizes.max()), FEASIBILITY)
-        limits = Limits(time=self.watch.left, cutoff=margin, target=-margin)
         settings = self.settings
-        try:
-            with self.watch("build"):
-                arrays = self.program(encoding, bounds, i)
+
+        def ask(arrays: ProgramArrays) -> Solution:
+            limits = Limits(time=self.watch.left, cutoff=margin, target=-margin)
             with self.watch("solve"):
                 answer = solve(arrays, limits=limits, threads=settings.threads, seed=settings.seed)
                 if answer.delicate and answer.status is Status.CUTOFF:
                     answer = self.second_opinion(arrays, answer)
+            return answer
+
+        def settled(answer: Solution) -> bool:
+            with self.watch("check"):
+                self.judge(answer, encoding, i, margin)
+            return self.results[i].outcome != "open" or self.witness is not None
+
+        try:
+            with self.watch("build"):
+                program, objective = clause_program(encoding, self.stack, bounds, i)
+            loop = OuterLoop(
+                self.region,
+                program,
+                objective,
+                encoding.inputs,
+                margin,
+                self.watch,
+                settings.threads,
+                settings.seed,
+            )
+            loop.run(ask, settled, lambda point: self.confirm(point, "mip"))
         except SolverError as error:
             self.leave_open(i, str(error))
             return
-        with self.watch("check"):
-            self.judge(answer, encoding, i, margin)
+        if loop.exhausted:
+            self.leave_open(i, "the solver's points stay outside the region")
 
     def second_opinion(self, arrays: ProgramArrays, first: Solution) -> Solution:
         """Ask again without presolve and with another seed; the weaker answer counts."""
@@ -334,20 +355,6 @@ class Decision:
             arrays, limits=limits, profile=profile, threads=self.settings.threads, seed=seed
         )
         return first if second.status is Status.CUTOFF else second
-
-    def program(self, encoding: Encoding, bounds: Bounds, i: int) -> ProgramArrays:
-        """Minimise minus the smallest row of clause ``i``."""
-        first, count = self.stack.starts[i], len(self.clauses[i].rows)
-        forms = encoding.output.select(np.arange(first, first + count))
-        if count == 1:
-            return encoding.program.freeze(-forms)
-        program = encoding.program.copy()
-        lower = float(bounds.output.lower.reshape(-1)[first : first + count].min())
-        upper = float(bounds.output.upper.reshape(-1)[first : first + count].min())
-        smallest = AffineForm.of_columns(program.add_columns([lower], [max(lower, upper)]))
-        spread = smallest.select(np.zeros(count, dtype=np.intp))
-        program.add_rows(forms - spread, lower=0.0, upper=np.inf)
-        return program.freeze(-smallest)
 
     def judge(self, answer: Solution, encoding: Encoding, i: int, margin: float) -> None:
         """Turn a solver answer into a result; only an exhausted search excludes a clause."""

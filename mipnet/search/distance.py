@@ -22,7 +22,9 @@ Index = npt.NDArray[np.int32]
 #: the ball it was computed over.
 DISTANCE_MARGIN = 1e-6
 #: The same in absolute terms: rows may be off by the solver's tolerance.
-_LEAK = 10.0 * FEASIBILITY
+LEAK = 10.0 * FEASIBILITY
+#: Radius of a ball, relative to another one, over which programs prove the whole other one.
+WIDER = 1.0 + 4.0 * DISTANCE_MARGIN
 #: The radius, relative to itself, with room for rounding.
 _WHOLE = 1.0 + DISTANCE_MARGIN
 
@@ -172,13 +174,18 @@ class DistanceModel:
         share = length / self.radius
         return share * share if self.norm == "l2" else share
 
+    def asked(self, length: float) -> float:
+        """Bound of the objective that proves a distance; see :meth:`proven`."""
+        return self.cutoff(length + LEAK) + DISTANCE_MARGIN
+
     def proven(self, bound: float) -> float:
         """Radius of a closed ball without any point, from a lower bound of the objective; or -1."""
+        # The ball ends at 1: beyond, nothing was searched.
         share = min(bound, 1.0) - DISTANCE_MARGIN
         if not share > 0.0:
             return -1.0
         share = math.sqrt(share) if self.norm == "l2" else share
-        radius = self.radius * share - _LEAK
+        radius = self.radius * share - LEAK
         return radius if radius >= 0.0 else -1.0
 
     def arrays(self, forms: AffineForm, margin: float) -> ProgramArrays:

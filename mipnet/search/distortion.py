@@ -217,9 +217,9 @@ class _Question:
         net = load(network)
         centre = net.batch(x)[0].reshape(-1)
         right, stack = wrong_classes(net, centre, *classes)
-        if domain == (None, None) and net.input_bounds is not None:
+        if domain[0] is None and domain[1] is None and net.input_bounds is not None:
             domain = net.input_bounds
-        if checked_norm(norm) == "l0" and None in domain:
+        if checked_norm(norm) == "l0" and any(side is None for side in domain):
             msg = "the norm l0 needs a domain: give lower and upper bounds of the inputs"
             raise RegionError(msg)
         # Raises what is wrong with centre and domain.
@@ -258,14 +258,13 @@ class _Question:
         search.grow(search.goal, search.goal, _BOUND_ACCURACY, part=_BOUND_SHARE)
         if nearest.witness is None and not search.closed and not search.watch.expired:
             search.ask(self.cap, search.watch.left)
-        if nearest.witness is None:
-            return
         if search.counting:
             search.climb()
-        else:
+            return
+        if nearest.witness is not None:
             polish_witness(search)
             search.bisect(polish_witness)
-            close_by_programs(search)
+        close_by_programs(search)
 
     def grow(self, search: RadiusSearch) -> None:
         """Move the lower side alone, by bounds."""

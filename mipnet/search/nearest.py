@@ -71,18 +71,32 @@ class Nearest:
         outputs = self.network(points).reshape(len(points), -1)
         return np.stack([c.margin(outputs) for c in self.stack.clauses], axis=-1)
 
-    def offer(self, point: Array) -> bool:
-        """Take over a point, if it is adversarial in every precision and nearer than the last."""
+    def offer(self, point: Array, *, held: bool = False) -> bool:
+        """Take over a point, if it is adversarial in every precision and nearer than the last.
+
+        Parameters
+        ----------
+        point : array, shape (n_inputs,)
+        held : bool
+            Whether only a point will do whose changed coordinates the model can hold: it would
+            round any other input first. Such a point is tried first anyway.
+        """
         known = np.where(np.isfinite(point), point, self.centre)
         if self.lower is not None or self.upper is not None:
             known = np.clip(known, self.lower, self.upper)
-        candidates = [known]
-        if self.network.dtype != "float64":
-            # What the model can hold comes first: it would round its input anyway.
-            held = known.astype(self.network.dtype).astype(np.float64)
-            held = np.where(known == self.centre, self.centre, held)
-            candidates.insert(0, held)
-        return any(self._take(candidate) for candidate in candidates)
+        if self.network.dtype == "float64":
+            return self._take(known)
+        return self._take(self._held(known)) or (not held and self._take(known))
+
+    def _held(self, point: Array) -> Array:
+        """Nearby point of the domain with coordinates that the model can hold."""
+        near = point.astype(self.network.dtype)
+        for bound, end in ((self.lower, np.inf), (self.upper, -np.inf)):
+            if bound is not None:
+                outside = (bound - near.astype(np.float64)) * np.sign(end) > 0.0
+                inward = np.nextafter(near, near.dtype.type(end))
+                near = np.where(outside, inward, near)
+        return np.where(point == self.centre, self.centre, near.astype(np.float64))
 
     def _take(self, point: Array) -> bool:
         for bound, sign in ((self.lower, 1.0), (self.upper, -1.0)):
@@ -112,7 +126,8 @@ class Nearest:
         share = self._share(step)
         # A margin of nothing may vanish in another precision: step back a little.
         shares = [min(1.0, share * (1.0 + back)) for back in (0.0, 1e-6, 1e-4, 1e-2)]
-        return any(self.offer(self.centre + s * step) for s in shares) or self.offer(point)
+        pulled = any(self.offer(self.centre + s * step, held=True) for s in shares)
+        return pulled or self.offer(point)
 
     def _share(self, step: Array) -> float:
         """Smallest share of a step at which the network was seen to be fooled."""

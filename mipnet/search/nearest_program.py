@@ -14,7 +14,7 @@ from mipnet.errors import BoundsError, SolverError
 from mipnet.network.layers.base import Array
 from mipnet.region import Box
 from mipnet.search.decide import BISECTION_INPUTS, MARGIN, MIP_UNSTABLE
-from mipnet.search.distance import DistanceModel
+from mipnet.search.distance import LEAK, WIDER, DistanceModel
 from mipnet.search.radius_search import RadiusSearch
 from mipnet.solver import (
     FEASIBILITY,
@@ -26,7 +26,8 @@ from mipnet.solver import (
     solve,
 )
 
-#: Shrinkage of the ball at which new bounds are worth their time.
+#: Shrinkage of the ball at which new bounds are worth their time, and of the gap at which a new
+#: round is.
 _SHRUNK = 0.9
 #: Programs solved for one clause, with more tangents each (l2), and linear ones on one pattern.
 _ROUNDS, _POLISH = 30, 8
@@ -40,11 +41,13 @@ def close_by_programs(search: RadiusSearch) -> None:
     Parameters
     ----------
     search : RadiusSearch
-        With a witness; its floors and its witness are moved.
+        Its floors and its witness are moved.
     """
     while not search.closed and not search.watch.expired:
-        before = search.floor, search.upper
+        before = search.upper - search.lower
         radius = search.upper
+        if search.nearest.witness is None:
+            radius = search.cap * WIDER + 4.0 * LEAK
         bounds = search.bounds(radius, thorough=True)
         if bounds is None or search.closed or search.watch.expired:
             return
@@ -55,7 +58,8 @@ def close_by_programs(search: RadiusSearch) -> None:
         if programs is None:
             return
         programs.run()
-        if search.floor <= before[0] and search.upper >= _SHRUNK * before[1]:
+        gap = search.upper - search.lower
+        if not (gap < before and gap <= _SHRUNK * before):
             return
 
 
@@ -143,7 +147,7 @@ class _Programs:
         for _ in range(_ROUNDS):
             if search.floors[i].radius >= search.goal or watch.expired:
                 return
-            cutoff = model.cutoff(search.goal)
+            cutoff = model.asked(search.goal)
             gap = 0.25 * search.tolerance
             answer = self.solve(i, -margin, Limits(time=watch.left, cutoff=cutoff), gap)
             if answer is None or not self.judge(i, answer) or answer.values is None:
@@ -219,7 +223,7 @@ class _Programs:
                     return
                 point = answer.values[model.encoding.inputs]
                 with search.watch("check"):
-                    found = search.nearest.offer(point)
+                    found = search.nearest.offer(point, held=True)
                     nearer = model.measure(model.relative(point)) < model.cutoff(search.upper)
                 if not self.refine(answer):
                     break

@@ -35,6 +35,9 @@ GAP = 1e-6
 #: Seconds of the first turn of bisection, and of the MIP's turn where there is no time limit.
 FIRST_TURN, MIP_TURN = 1.0, 30.0
 
+#: First steps of the later rounds of the gradient search, and points that take part in them.
+_LENGTHS, _KEPT = (0.1, 0.02, 0.004), 16
+
 OptimumStatus = Literal["optimal", "time_limit", "interrupted", "inconsistent", "error"]
 
 
@@ -301,7 +304,15 @@ class _Minimisation:
         rng = np.random.default_rng(self.seed)
         starts = start_points(self.region, rng, restarts)
         rows = -np.ones((len(starts), 1, 1))
-        points, values = ascend(self.scalar, self.region, rows, np.zeros(rows.shape[:2]), starts)
+        sides = np.zeros(rows.shape[:2])
+        points, values = ascend(self.scalar, self.region, rows, sides, starts)
+        # Near a kink long steps jump to and fro; the best points go on with shorter ones.
+        for length in _LENGTHS:
+            kept = np.argsort(-values)[:_KEPT]
+            better, gained = ascend(
+                self.scalar, self.region, rows[kept], sides[kept], points[kept], length=length
+            )
+            points[kept], values[kept] = better, gained
         best = int(np.argmax(values))
         self.point, self.value = points[best], -float(values[best])
         return points

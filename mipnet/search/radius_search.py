@@ -7,6 +7,7 @@ witness enclose the answer at any time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -218,7 +219,8 @@ class RadiusSearch:
             if self.floor < radius:
                 failed = min(failed, radius)
             step = 1.0 if self.counting else accuracy * failed
-            if failed - self.floor <= step or not failed > first * 0.5**_HALVINGS:
+            near = math.isfinite(failed) and failed - self.floor <= step
+            if near or failed <= first * 0.5**_HALVINGS:
                 return
             radius = self._between(failed, last)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from mipnet.solver.balance import Balanced, balance
 from mipnet.solver.coefficients import prepare
 from mipnet.solver.objective import objective_factor, scale_objective
 from mipnet.solver.pool import POOL
-from mipnet.solver.profile import Profile, choose_profile
+from mipnet.solver.profile import LOOSER, Profile, choose_profile
 from mipnet.solver.solution import Limits, Solution
 from mipnet.solver.status import FROM_HIGHS, Status
 from mipnet.solver.version import highs_version
@@ -74,35 +74,63 @@ def solve(
     balanced = balance(arrays)
     prepared = prepare(balanced.arrays)
     chosen = profile or choose_profile(start=start is not None, cutoff=limit.cutoff is not None)
-    begin = time.perf_counter()
     # The tolerances of the solver are absolute: a tiny objective would be all zero to it.
     factor = objective_factor(balanced.arrays.cost)
-    limit = limit.scaled(factor)
     ready = scale_objective(prepared.arrays, factor)
-    highs = load_model(ready)
-    set_options(highs, _options(chosen, limit, threads, seed, log is not None))
     if start is not None:
         extra = np.full(ready.n_columns - arrays.n_columns, arrays.objective(start) * factor)
-        _set_start(highs, np.concatenate([balanced.own(start), extra]))
+        start = np.concatenate([balanced.own(start), extra])
+    delicate = prepared.scaled_rows + prepared.moved_entries > 0
+    task = _Task(
+        arrays, balanced, ready, factor, limit, start, threads, prepared.widening, delicate, log
+    )
+    answer = _attempt(task, chosen, seed, version, limit.time)
+    for looser in LOOSER:
+        if answer.status is not Status.ERROR:
+            break
+        # HiGHS calls its own answer an error when a row is off by more than the tolerance asked
+        # for. Ask for its usual one, and let the caller know that a proof deserves a second look.
+        left = None if limit.time is None else max(0.0, limit.time - answer.seconds)
+        again = chosen.with_options(**looser)
+        answer = replace(_attempt(task, again, seed + 1, version, left), delicate=True)
+    return answer
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A program ready for the solver, and the way back."""
+
+    arrays: ProgramArrays
+    balanced: Balanced
+    ready: ProgramArrays
+    factor: float
+    limit: Limits
+    start: Array | None
+    threads: int
+    relaxed: float
+    delicate: bool
+    log: Callable[[str], None] | None
+
+
+def _attempt(
+    task: _Task, profile: Profile, seed: int, version: str, seconds: float | None
+) -> Solution:
+    begin = time.perf_counter()
+    highs = load_model(task.ready)
+    limit = replace(task.limit.scaled(task.factor), time=seconds)
+    set_options(highs, _options(profile, limit, task.threads, seed, task.log is not None))
+    if task.start is not None:
+        _set_start(highs, task.start)
     stop, reached = threading.Event(), threading.Event()
-    _watch(highs, limit.stop_bound, stop, reached, log)
-    POOL.enter(threads)
+    _watch(highs, limit.stop_bound, stop, reached, task.log)
+    POOL.enter(task.threads)
     try:
         outcome = _run(highs, stop)
     finally:
         POOL.leave()
-    run = _Run(
-        outcome,
-        reached.is_set(),
-        time.perf_counter() - begin,
-        version,
-        chosen.name,
-        prepared.widening,
-        factor,
-        balanced,
-        prepared.scaled_rows + prepared.moved_entries > 0,
-    )
-    return _read(highs, arrays, limit, run)
+    spent = time.perf_counter() - begin
+    run = _Run(outcome, reached.is_set(), spent, version, profile.name)
+    return _read(highs, task, limit, run)
 
 
 def load_model(arrays: ProgramArrays) -> Any:
@@ -281,13 +309,9 @@ class _Run:
     seconds: float
     version: str
     profile: str
-    relaxed: float
-    factor: float
-    balanced: Balanced
-    delicate: bool
 
 
-def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Solution:
+def _read(highs: Any, task: _Task, limit: Limits, run: _Run) -> Solution:
     import highspy
 
     model_status = highs.getModelStatus()
@@ -306,19 +330,19 @@ def _read(highs: Any, arrays: ProgramArrays, limit: Limits, run: _Run) -> Soluti
     ):
         # An incumbent from before the cutoff took effect is called optimal.
         status = Status.CUTOFF
-    values = _point(highs, status, info, run.balanced)
+    values = _point(highs, status, info, task.balanced)
     return Solution(
         status=status,
-        objective=None if values is None else arrays.objective(values),
-        bound=_bound(status, info, limit, mixed=bool(arrays.integer.any())) / run.factor,
+        objective=None if values is None else task.arrays.objective(values),
+        bound=_bound(status, info, limit, mixed=bool(task.arrays.integer.any())) / task.factor,
         values=values,
         nodes=max(int(info.mip_node_count), 0),
         seconds=run.seconds,
         version=run.version,
         profile=run.profile,
         message=str(highs.modelStatusToString(model_status)),
-        relaxed=run.relaxed,
-        delicate=run.delicate,
+        relaxed=task.relaxed,
+        delicate=task.delicate,
     )
 
 

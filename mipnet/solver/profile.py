@@ -8,10 +8,17 @@ from dataclasses import dataclass, field
 #: Feasibility tolerance asked of the solver. Big-M times this is the possible leak of a binary.
 FEASIBILITY = 1e-9
 
+_TOLERANCES = (
+    "mip_feasibility_tolerance",
+    "primal_feasibility_tolerance",
+    "dual_feasibility_tolerance",
+)
+#: HiGHS's own tolerances, for further attempts where the tight ones ended in an error.
+LOOSER: tuple[dict[str, object], ...] = tuple(
+    dict.fromkeys(_TOLERANCES, tolerance) for tolerance in (1e-7, 1e-6)
+)
 _EXACT: dict[str, object] = {
-    "mip_feasibility_tolerance": FEASIBILITY,
-    "primal_feasibility_tolerance": FEASIBILITY,
-    "dual_feasibility_tolerance": FEASIBILITY,
+    **dict.fromkeys(_TOLERANCES, FEASIBILITY),
     "small_matrix_value": 1e-12,
     "mip_rel_gap": 0.0,
     "mip_abs_gap": 1e-7,

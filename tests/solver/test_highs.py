@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from formulations import ProgramArrays
 from mipnet.errors import MipnetError, SolverError
 from mipnet.solver import EXPLORE, Limits, Status, solve
+from mipnet.solver import highs as highs_module
 
 INF = np.inf
 TOLERANCE = 1e-6
@@ -341,3 +344,22 @@ def test_log_lines_go_to_the_caller_only(capfd: pytest.CaptureFixture[str]) -> N
     solve(knapsack(0, 10))
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_a_numerical_breakdown_is_tried_again_with_looser_tolerances(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    honest, asked = highs_module._attempt, []
+
+    def broken(task: Any, profile: Any, *rest: Any) -> Any:
+        asked.append(profile.options["primal_feasibility_tolerance"])
+        answer = honest(task, profile, *rest)
+        return replace(answer, status=Status.ERROR) if len(asked) < 3 else answer
+
+    monkeypatch.setattr(highs_module, "_attempt", broken)
+    arrays = knapsack(1, 10)
+    solution = solve(arrays)
+    assert asked == [1e-9, 1e-7, 1e-6]
+    assert solution.status is Status.OPTIMAL
+    assert solution.delicate
+    assert solution.objective == pytest.approx(by_scipy(arrays))
