@@ -78,11 +78,33 @@ class AffineForm:
 
     def affine(self, weight: Array | sp.csr_array, bias: Array) -> AffineForm:
         """Forms ``weight @ self + bias``; exact zeros of ``weight`` leave no entry."""
+        if not isinstance(weight, sp.csr_array) and self._picks_columns():
+            return AffineForm(self._picked(weight), weight @ self.constant + bias)
         w = weight if isinstance(weight, sp.csr_array) else sp.csr_array(weight)
         product = sp.csr_array(w @ self.coefficients)
         product.eliminate_zeros()
         product.sort_indices()
         return AffineForm(product, np.asarray(w @ self.constant) + bias)
+
+    def _picks_columns(self) -> bool:
+        """Whether every form is one column at most, and no column stands in two forms."""
+        used = self.coefficients.indices
+        return bool(self.terms.max(initial=0) <= 1) and np.unique(used).size == used.size
+
+    def _picked(self, weight: Array) -> sp.csr_array:
+        """``weight`` times the coefficients, where :meth:`_picks_columns` holds.
+
+        No sparse product: the columns of ``weight`` are renamed, and those of constants dropped.
+        """
+        c = self.coefficients
+        order = np.argsort(c.indices)
+        columns = c.indices[order]
+        dense = weight[:, np.flatnonzero(self.terms)[order]] * c.data[order]
+        filled = dense != 0.0
+        starts = np.concatenate([[0], np.cumsum(filled.sum(axis=1))]).astype(np.int32)
+        where = np.nonzero(filled)[1]
+        shape = (weight.shape[0], self.width)
+        return sp.csr_array((dense[filled], columns[where], starts), shape=shape)
 
     def select(self, rows: npt.NDArray[np.intp]) -> AffineForm:
         """Return the chosen forms, in the given order."""

@@ -36,6 +36,8 @@ _POINT = 1e-140
 _LEAK = 1e-12
 #: Steps relative to the radius below which a tangent of the square is left out.
 _SLIGHT = 1e-6
+#: Where the first tangents touch the squares, relative to steps of equal size in all inputs.
+_FIRST = (1.0, 2.0, 4.0)
 #: Newton steps of the one-dimensional search, and when to stop.
 _STEPS, _CLOSE = 100, 1e-12
 
@@ -47,7 +49,8 @@ class L2Ball(Region):
     :math:`w = (x - c) / r`, with :math:`\sum_i z_i \le 1`, and tangents
     :math:`z_i \ge 2 \delta w_i - \delta^2`. Tangents of single squares close in on the ball much
     faster than tangents of the ball (Vielma, Dunning, Huchette and Lubin, Math. Prog. Comp. 2017);
-    the first ones, at :math:`\delta = \pm 1/\sqrt n`, say :math:`\sum_i |w_i| \le \sqrt n`.
+    the first ones, at multiples of :math:`\delta = \pm 1/\sqrt n`, include the bound
+    :math:`\sum_i |w_i| \le \sqrt n` of the l1 norm.
 
     Parameters
     ----------
@@ -205,10 +208,11 @@ class L2Ball(Region):
         squares = _Squares(forms.coefficients, forms.constant, 1.0 / self.radius)
         program.define(z, squares, "identity")
         program.add_rows(AffineForm.of_columns(z).sum(), lower=-np.inf, upper=1.0)
-        first = 1.0 / np.sqrt(self._room)
-        for steps in (first * (self.upper > self.centre), -first * (self.lower < self.centre)):
-            rows, sides = self._square_rows(x, steps)
-            program.add_rows(rows, lower=-np.inf, upper=sides)
+        equal = 1.0 / np.sqrt(self._room)
+        for at in (equal * times for times in _FIRST if equal * times <= 1.0):
+            for steps in (at * (self.upper > self.centre), -at * (self.lower < self.centre)):
+                rows, sides = self._square_rows(x, steps)
+                program.add_rows(rows, lower=-np.inf, upper=sides)
         rows, sides = self.cuts(x, self._tangents)
         program.add_rows(rows, lower=-np.inf, upper=sides)
         return x

@@ -43,13 +43,13 @@ def find_adversarial(
     label : int, optional
         The right class; the class of ``x`` when absent.
     radius : float
-        Radius of the ball; 0 is a single point.
-    norm : {"linf", "l1"}
+        Radius of the ball; 0 is a single point. For l0 the number of inputs that may change.
+    norm : {"linf", "l2", "l1", "l0"}
     target : int, optional
         Ask for a point given this class; any class but ``label`` when absent.
     lower, upper : array_like, optional
         Domain of the inputs (scalars or one value each); the input bounds of the network when
-        absent, and no restriction where it has none.
+        absent, and no restriction where it has none. l0 needs both.
     time_limit : float, optional
         Seconds for the whole call.
     bounds : {"lp", "alpha", "crown", "interval"}
@@ -75,7 +75,7 @@ def find_adversarial(
     QueryError
         When label or target is out of range or they coincide, or the network has one output.
     RegionError
-        When the region is empty or the centre does not fit.
+        When the region is empty, the centre does not fit, or an l0 ball has no domain.
     """
     net = load(network)
     centre = net.batch(x)[0].reshape(-1)

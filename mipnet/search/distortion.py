@@ -33,7 +33,7 @@ from mipnet.search.radius_search import RadiusSearch
 #: Radius, relative to the size of the centre, at which the search of an open domain ends.
 _OPEN_END = 2.0**20
 #: Share of the time for the bounds before any exact question, and their accuracy.
-_BOUND_SHARE, _BOUND_ACCURACY = 0.2, 0.05
+_BOUND_SHARE, _BOUND_ACCURACY = 0.3, 0.05
 #: Share of the time for the attacks before any proof.
 _ATTACK_SHARE = 0.3
 

@@ -29,7 +29,8 @@ from mipnet.search.leaves import Minimisation
 from mipnet.solver import Limits, Solution, Status, solve
 from mipnet.threads import one_blas_thread
 
-#: An optimum is claimed when value and bound agree to this, relative to 1 + |value|.
+#: An optimum is claimed when value and bound agree to this, relative to |value| plus the largest
+#: size the objective can reach (at most 1).
 GAP = 1e-6
 
 #: Seconds of the first turn of bisection, and of the MIP's turn where there is no time limit.
@@ -211,7 +212,9 @@ class _Minimisation:
 
     @property
     def slack(self) -> float:
-        return GAP * (1.0 + abs(self.value))
+        """Largest gap that counts as closed."""
+        reach = 1.0 if self.known is None else float(self.known.output.magnitude.max())
+        return GAP * (min(1.0, reach) + abs(self.value))
 
     def run(self, bounds: str, formulation: str, restarts: int, threads: int) -> None:
         with self.watch("attack"):

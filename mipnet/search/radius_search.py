@@ -27,7 +27,7 @@ from mipnet.threads import one_blas_thread
 Outcome = Literal["witness", "robust", "open"]
 
 #: Halvings from the largest radius to the first one that bounds may prove.
-_HALVINGS = 24
+_HALVINGS = 26
 #: Shares of the time left for the decisions of a bisection, by the number that stayed open before;
 #: after the last it gives up.
 _SHARES = (0.4, 0.4, 0.4, 0.5, 0.5, 1.0)
@@ -228,7 +228,8 @@ class RadiusSearch:
         """Next radius to try, above the floor and below what failed."""
         if not np.isfinite(failed):
             return min(last, 2.0 * max(self.floor, 1.0 if self.counting else 0.0))
-        radius = 0.5 * (max(self.floor, 0.0) + failed)
+        # While nothing is proven, go down in large steps: small balls are also quicker to bound.
+        radius = 0.5 * (self.floor + failed) if self.floor >= 0.0 else 0.25 * failed
         return float(np.floor(radius)) if self.counting else radius
 
     def ask(self, radius: float, limit: float | None) -> Outcome:

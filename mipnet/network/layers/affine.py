@@ -144,7 +144,11 @@ class Affine(Layer):
         error = form.error + gamma(a.shape[-1] + 1) * weigh(np.abs(a), relaxation[0])
         error += 2.0 * UNIT * np.abs(constant)
         # One large product instead of one small product for each item of the batch.
-        product = a.reshape(math.prod(a.shape[:2]), a.shape[-1]) @ self.weight
+        flat = a.reshape(math.prod(a.shape[:2]), a.shape[-1])
+        used = np.flatnonzero(flat.any(axis=0))
+        # Neurons that are inactive everywhere have no coefficient: leave their rows out.
+        sparse = 2 * used.size < a.shape[-1]
+        product = flat[:, used] @ self.weight[used] if sparse else flat @ self.weight
         return (LinearForm(product.reshape(*a.shape[:2], self.weight.shape[1]), constant, error),)
 
     def lines(self, relaxation: Relaxation, inputs: Array, *values: Lines) -> Lines:
