@@ -9,16 +9,16 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from formulations import AffineForm, Program, ProgramArrays
+from formulations import AffineForm, Program
 from mipnet.errors import RegionError
 from mipnet.network.interval import weigh
 from mipnet.region.base import Array, Index, Region
-from mipnet.region.multipliers import Multipliers
+from mipnet.region.multipliers import Multipliers, Scaled
 from mipnet.region.rows import Rows
 from mipnet.rounding import UNIT, down, gamma
 
 #: Sweeps over base and rows before a point is pulled towards the anchor.
-_SWEEPS = 8
+_SWEEPS = 10
 #: Linear programs solved for an anchor inside a base with curved sides, and what they may leak.
 _ROUNDS, _LEAK = 60, 1e-9
 #: Distance from the sides, relative to the ranges of the rows, with which the centre of the base is
@@ -75,13 +75,13 @@ class Constrained(Region):
         self.lower, self.upper = rows.tighten(base.lower, base.upper)
         self._program = Program()
         self._inputs = base.encode(self._program)
-        self._first = self._program.n_rows
+        first = self._program.n_rows
+        self._own = slice(first, first + len(rows.matrix))
         self._add_rows(self._program, self._inputs)
+        self._convex = not self._program.freeze().integer.any()
         self._anchor = self._inside()
-        own = slice(self._first, self._first + len(rows.matrix))
-        self._multipliers = Multipliers(
-            base, rows, self._anchor, self._program.freeze(), self._inputs, own
-        )
+        scaled = Scaled.of(self._program.freeze())
+        self._multipliers = Multipliers(base, rows, self._anchor, scaled, self._inputs, self._own)
         self.centre = base.centre if self.contains(base.centre) else self._anchor
 
     def _refuse_hopeless(self) -> None:
@@ -130,51 +130,42 @@ class Constrained(Region):
     def _deepest(self) -> tuple[Array, float]:
         """Point with the largest slack in all sides, relative to their ranges, and that slack."""
         for _ in range(_ROUNDS):
-            arrays = self._program.freeze()
+            scaled = Scaled.of(self._program.freeze())
             found: Any = milp(
-                np.append(np.zeros(arrays.n_columns), -1.0),
-                constraints=self._slackened(arrays),
-                bounds=Bounds(np.append(arrays.lower, 0.0), np.append(arrays.upper, 0.5)),
-                integrality=np.append(arrays.integer, False),
+                np.append(np.zeros(scaled.width.size), -1.0),
+                constraints=self._slackened(scaled),
+                bounds=Bounds(np.append(scaled.lower, 0.0), np.append(scaled.upper, 0.5)),
+                integrality=np.append(scaled.integer, False),
             )
             if found.x is None:
                 what = "no point of the base satisfies all rows together"
                 msg = f"the region is empty: {what}" if found.status == 2 else str(found.message)
                 raise RegionError(msg)
-            point = np.asarray(found.x[self._inputs])
+            values, room = scaled.origin + scaled.width * found.x[:-1], float(found.x[-1])
+            point = values[self._inputs]
             if self._comfortable(self.base.project(point[None])[0], _ENOUGH):
                 break
             forms, sides = self.base.cuts(self._inputs, point[None])
-            outside = np.flatnonzero(forms.evaluate(found.x[:-1]) > sides + _LEAK)
+            outside = np.flatnonzero(forms.evaluate(values) > sides + _LEAK)
             if not outside.size:
                 break
             self._program.add_rows(forms.select(outside), lower=-np.inf, upper=sides[outside])
-        return point, float(found.x[-1])
+        return point, room
 
-    def _slackened(self, arrays: ProgramArrays) -> LinearConstraint:
+    def _slackened(self, scaled: Scaled) -> LinearConstraint:
         """Rows and input bounds, each side moved inwards by a multiple of the last column."""
-        span = np.asarray(abs(arrays.matrix) @ (arrays.upper - arrays.lower))
-        open_ = arrays.row_lower < arrays.row_upper
-        last = np.zeros(arrays.n_columns)
-        if arrays.integer.any():
-            # Sides that say which inputs stay where they are have no inside.
-            own = np.arange(arrays.n_rows) - self._first
-            open_ &= (own >= 0) & (own < len(self.rows.matrix))
+        slack, last = np.where(scaled.open, 1.0, 0.0), np.zeros(scaled.width.size)
+        if self._convex:
+            last[self._inputs] = 1.0
         else:
-            last[self._inputs] = (arrays.upper - arrays.lower)[self._inputs]
-        slack, eye = sp.csr_array(np.where(open_, span, 0.0)[:, None]), sp.eye_array(last.size)
-        column = sp.csr_array(last[:, None])
-        matrix: Any = sp.block_array(
-            [
-                [arrays.matrix, slack],
-                [-arrays.matrix, slack],
-                [eye, column],
-                [-eye, column],
-            ],
-            format="csr",
-        )
-        upper = np.concatenate([arrays.row_upper, -arrays.row_lower, arrays.upper, -arrays.lower])
-        return LinearConstraint(matrix, -np.inf, upper)
+            # Sides that say which inputs stay where they are have no inside.
+            slack[: self._own.start] = slack[self._own.stop :] = 0.0
+        column, eye = sp.csr_array(slack[:, None]), sp.eye_array(last.size)
+        bound = sp.csr_array(last[:, None])
+        blocks = [[scaled.matrix, column], [-scaled.matrix, column], [eye, bound], [-eye, bound]]
+        matrix: Any = sp.block_array(blocks, format="csr")
+        sides = [scaled.row_upper, -scaled.row_lower, scaled.upper, -scaled.lower]
+        return LinearConstraint(matrix, -np.inf, np.concatenate(sides))
 
     # ------------------------------------------------------------------ proofs
 
@@ -241,17 +232,33 @@ class Constrained(Region):
         return self.base.contains(point) and self.rows.hold(point)
 
     def project(self, points: Array) -> Array:
-        """Project to base and rows in turn, then go towards a point inside as far as needed."""
-        current = self.base.project(points)
-        for _ in range(_SWEEPS):
-            wrong = np.flatnonzero(~self.rows.certain(current))
-            if not wrong.size:
-                return current
-            current[wrong] = self.base.project(self.rows.sweep(current[wrong]))
-        wrong = np.flatnonzero(~self.rows.certain(current))
+        """Nearly the Euclidean projection, then towards a point inside as far as needed."""
+        found = self.base.project(points)
+        wrong = np.flatnonzero(~self.rows.certain(found))
         if wrong.size:
-            current[wrong] = self._pulled(current[wrong])
-        return current
+            near = self._alternated(points[wrong], found[wrong])
+            outside = np.flatnonzero(~self.rows.certain(near))
+            near[outside] = self._pulled(near[outside])
+            found[wrong] = near
+        return found
+
+    def _alternated(self, points: Array, start: Array) -> Array:
+        """Do some sweeps of the algorithm of Dykstra (JASA 1983), ending in the base.
+
+        Without its corrections, plain alternating projections, where the base is not convex.
+        """
+        width = self.base.upper - self.base.lower
+        far = self.base.lower - width, self.base.upper + width
+        current = np.clip(np.where(np.isnan(points), start, points), *far)
+        shift, shifts = np.zeros_like(current), np.zeros((len(current), len(self.rows.matrix)))
+        for _ in range(_SWEEPS):
+            inside = self.base.project(current - shift)
+            if self._convex:
+                shift = inside - (current - shift)
+            else:
+                shifts = np.zeros_like(shifts)
+            current, shifts = self.rows.sweep(inside, shifts)
+        return self.base.project(current)
 
     def _pulled(self, points: Array) -> Array:
         """Points moved towards the anchor until they are inside."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.optimize import linprog
 
@@ -16,10 +17,64 @@ from mipnet.region.base import Array, Index, Region
 from mipnet.region.box import Box
 from mipnet.region.rows import Rows
 
-#: Forms up to which every one gets its multipliers from a linear program.
-PROGRAMS = 32
+#: Forms up to which every one gets its multipliers from a linear program, and forms times columns.
+PROGRAMS, PROGRAM_SIZE = 32, 4096
 #: Steps of the dual ascent.
 STEPS = 25
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """A program in units of the widths of its columns and the ranges of its rows.
+
+    The column ``v`` becomes ``(v - origin) / width``, so that no entry is lost to the absolute
+    tolerances of a solver; integer columns stay as they are.
+
+    Attributes
+    ----------
+    matrix : scipy.sparse.csr_array, shape (n_rows, n_columns)
+    row_lower, row_upper, span : array, shape (n_rows,)
+        Sides, and what a row was divided by.
+    lower, upper, origin, width : array, shape (n_columns,)
+    integer : array of bool, shape (n_columns,)
+    """
+
+    matrix: Any
+    row_lower: Array
+    row_upper: Array
+    span: Array
+    lower: Array
+    upper: Array
+    origin: Array
+    width: Array
+    integer: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, arrays: ProgramArrays) -> Scaled:
+        """Scale a program with finite column bounds."""
+        width = arrays.upper - arrays.lower
+        width = np.where(arrays.integer | (width == 0.0), 1.0, width)
+        origin = np.where(arrays.integer, 0.0, arrays.lower)
+        span = np.asarray(abs(arrays.matrix) @ width)
+        span = np.where(span > 0.0, span, 1.0)
+        matrix = sp.diags_array(1.0 / span) @ arrays.matrix @ sp.diags_array(width)
+        shift = arrays.matrix @ origin
+        return cls(
+            sp.csr_array(matrix),
+            (arrays.row_lower - shift) / span,
+            (arrays.row_upper - shift) / span,
+            span,
+            (arrays.lower - origin) / width,
+            (arrays.upper - origin) / width,
+            origin,
+            width,
+            arrays.integer,
+        )
+
+    @property
+    def open(self) -> npt.NDArray[np.bool_]:
+        """Rows that are no equations, shape (n_rows,)."""
+        return self.row_lower < self.row_upper
 
 
 @dataclass(eq=False)
@@ -32,30 +87,28 @@ class Multipliers:
     rows : Rows
     anchor : array, shape (n,)
         A point of the base that satisfies the rows.
-    arrays : ProgramArrays
+    scaled : Scaled
         The base and the rows, encoded.
     inputs : array of int32, shape (n,)
-        Input columns of ``arrays``.
+        Its input columns.
     own : slice
-        Where ``arrays`` has the rows.
+        Where it has the rows.
     """
 
     base: Region
     rows: Rows
     anchor: Array
-    arrays: ProgramArrays
+    scaled: Scaled
     inputs: Index
     own: slice
-    # Sparse; the stubs of scipy know dense arrays only.
     _matrix: Any = field(init=False, repr=False)
     _sides: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        arrays = self.arrays
-        self._up, self._down = np.isfinite(arrays.row_upper), np.isfinite(arrays.row_lower)
-        parts = [arrays.matrix[self._up], -arrays.matrix[self._down]]
-        self._matrix = sp.csr_array(sp.vstack(parts))
-        self._sides = np.concatenate([arrays.row_upper[self._up], -arrays.row_lower[self._down]])
+        scaled = self.scaled
+        self._up, self._down = np.isfinite(scaled.row_upper), np.isfinite(scaled.row_lower)
+        self._matrix = sp.vstack([scaled.matrix[self._up], -scaled.matrix[self._down]])
+        self._sides = np.concatenate([scaled.row_upper[self._up], -scaled.row_lower[self._down]])
 
     def __call__(self, a: Array, lower: Array, upper: Array, *, whole: bool) -> Iterator[Array]:
         """Multipliers worth evaluating, shape (batch, targets, m) each.
@@ -70,7 +123,8 @@ class Multipliers:
             Whether the boxes hold all of the region.
         """
         yield self.ascend(a, lower, upper, whole=whole)
-        if a.shape[0] * a.shape[1] <= PROGRAMS:
+        count = a.shape[0] * a.shape[1]
+        if count <= PROGRAMS and count * self.scaled.width.size <= PROGRAM_SIZE:
             ends = [np.broadcast_to(end, (len(a), lower.shape[-1])) for end in (lower, upper)]
             found = [
                 [self.solve(form, low, high) for form in forms]
@@ -121,19 +175,21 @@ class Multipliers:
 
     def solve(self, form: Array, lower: Array, upper: Array) -> Array:
         """Multipliers for one form over one box by a linear program; zero when it has none."""
-        none = np.zeros(len(self.rows.matrix))
-        size = float(np.abs(form).max(initial=0.0))
+        none, scaled, inputs = np.zeros(len(self.rows.matrix)), self.scaled, self.inputs
+        origin, width = scaled.origin[inputs], scaled.width[inputs]
+        size = float(np.abs(form * width).max(initial=0.0))
         if not (np.isfinite(size) and size > 0.0):
             return none
-        cost = np.zeros(self.arrays.n_columns)
-        cost[self.inputs] = form / size
-        bounds: Any = np.column_stack([self.arrays.lower, self.arrays.upper])
-        bounds[self.inputs] = np.column_stack([lower, upper])
+        cost = np.zeros(scaled.width.size)
+        cost[inputs] = form * width / size
+        # The stubs of scipy know neither sparse rows nor arrays of bounds.
+        bounds: Any = np.column_stack([scaled.lower, scaled.upper])
+        bounds[inputs, 0], bounds[inputs, 1] = (lower - origin) / width, (upper - origin) / width
         found = linprog(cost, self._matrix, self._sides, bounds=bounds, method="highs")
         if found.status != 0:
             return none
         marginals, count = found.ineqlin.marginals, int(np.count_nonzero(self._up))
-        duals = np.zeros(self.arrays.n_rows)
+        duals = np.zeros(scaled.span.size)
         duals[self._up] += np.minimum(marginals[:count], 0.0)
         duals[self._down] -= np.minimum(marginals[count:], 0.0)
-        return np.asarray(duals[self.own] * size)
+        return np.asarray((duals * size / scaled.span)[self.own])

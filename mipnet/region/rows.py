@@ -113,15 +113,28 @@ class Rows:
                 return False
         return True
 
-    def sweep(self, points: Array) -> Array:
-        """Project to one row after the other (Kaczmarz), shape (batch, n)."""
-        moved = points.copy()
-        for a, low, high, length in zip(
-            self.matrix, self.lower, self.upper, self.lengths, strict=True
-        ):
-            value = moved @ a
-            moved += ((np.clip(value, low, high) - value) / length**2)[:, None] * a
-        return moved
+    def sweep(self, points: Array, shifts: Array) -> tuple[Array, Array]:
+        """Project to one row after the other, each from where its last shift began.
+
+        Parameters
+        ----------
+        points : array, shape (batch, n)
+        shifts : array, shape (batch, m)
+            How far each row moved each point in the last sweep, along the row; zeros before the
+            first.
+
+        Returns
+        -------
+        points, shifts : arrays
+        """
+        moved, done = points.copy(), np.empty_like(shifts)
+        for i, a in enumerate(self.matrix):
+            back = moved - shifts[:, i, None] * a
+            value = back @ a
+            inside = np.clip(value, self.lower[i], self.upper[i])
+            done[:, i] = (inside - value) / self.lengths[i] ** 2
+            moved = back + done[:, i, None] * a
+        return moved, done
 
     def flatten(self, points: Array, lower: Array, upper: Array) -> Array:
         """Move points to the middle of the narrow rows, along the shortest way."""
@@ -213,10 +226,17 @@ class Rows:
 
 
 def _dot(coefficients: Array, values: Array) -> Fraction:
-    """Exact dot product."""
-    used = np.flatnonzero(coefficients)
-    pairs = zip(coefficients[used].tolist(), values[used].tolist(), strict=True)
-    return sum((Fraction(a) * Fraction(v) for a, v in pairs), Fraction(0))
+    """Exact dot product: floats are whole numbers times powers of two."""
+    used = np.flatnonzero((coefficients != 0.0) & (values != 0.0))
+    if not used.size:
+        return Fraction(0)
+    (a, a_power), (v, v_power) = np.frexp(coefficients[used]), np.frexp(values[used])
+    whole = [(part * 2.0**53).astype(np.int64).tolist() for part in (a, v)]
+    power = a_power.astype(np.int64) + v_power - 106
+    least = int(power.min())
+    terms = zip(*whole, (power - least).tolist(), strict=True)
+    total = sum((p * q) << shift for p, q, shift in terms)
+    return Fraction(total << least) if least >= 0 else Fraction(total, 1 << -least)
 
 
 def _eliminate(matrix: Array, sides: list[Fraction]) -> list[Fraction] | None:

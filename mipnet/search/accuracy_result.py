@@ -95,7 +95,7 @@ class RobustAccuracy:
         """Share of samples the model gets right; None while some were not reached."""
         if any(s.predicted is None for s in self.samples):
             return None
-        return 1.0 - self.counts["misclassified"] / len(self.samples)
+        return sum(s.status != "misclassified" for s in self.samples) / len(self.samples)
 
     @property
     def certified(self) -> float:
@@ -105,8 +105,8 @@ class RobustAccuracy:
     @property
     def attacked(self) -> float:
         """Share of samples not known to fail: an upper bound of the robust accuracy."""
-        lost = self.counts["misclassified"] + self.counts["witness"]
-        return 1.0 - lost / len(self.samples)
+        counts = self.counts
+        return (counts["robust"] + counts["unresolved"]) / len(self.samples)
 
     @property
     def clocks(self) -> Clocks:

@@ -52,6 +52,8 @@ class Settings:
     seed : int
     strict : bool
         Whether a clause is reached only above zero.
+    bisect : bool
+        Whether small inputs may be bisected (a leaf of a bisection is not).
     """
 
     bounds: str = "lp"
@@ -60,6 +62,7 @@ class Settings:
     threads: int = 1
     seed: int = 0
     strict: bool = True
+    bisect: bool = True
 
 
 @dataclass
@@ -142,7 +145,8 @@ class Decision:
                 bounds = alpha_bounds(goals, self.region, budget=self.share(), first=bounds)
             if not self.accept(bounds) or self.decided():
                 return
-        if self.region.n_inputs <= BISECTION_INPUTS and self.n_unstable > MIP_UNSTABLE:
+        few = self.settings.bisect and self.region.n_inputs <= BISECTION_INPUTS
+        if few and self.n_unstable > MIP_UNSTABLE:
             with self.watch("bound"):
                 self.bisect()
             if self.decided():
@@ -258,7 +262,7 @@ class Decision:
         """Decide a box of a bisection by attack, bounds and MIP."""
         if not isinstance(self.region, Box):
             return "open"
-        settings = replace(self.settings, bounds="crown", restarts=1)
+        settings = replace(self.settings, bounds="crown", restarts=1, bisect=False)
         left = Stopwatch(watch.left)
         part = Decision(self.network, Box(lower, upper), self.stack, left, settings)
         part._run()

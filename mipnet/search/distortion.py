@@ -32,6 +32,8 @@ from mipnet.search.radius_search import RadiusSearch
 
 #: Radius, relative to the size of the centre, at which the search of an open domain ends.
 _OPEN_END = 2.0**20
+#: Least tolerance.
+_FINEST = 1e-6
 #: Share of the time for the bounds before any exact question, and their accuracy.
 _BOUND_SHARE, _BOUND_ACCURACY = 0.3, 0.05
 #: Share of the time for the attacks before any proof.
@@ -82,8 +84,8 @@ def minimal_distortion(
         Look no further than this; 2**20 times the size of ``x`` when neither this nor the domain
         sets a limit.
     tolerance : float
-        Gap between the bounds that ends the search, relative to the upper one. Programs prove
-        down to a few 1e-6; gaps of less than 1e-9 times the size of ``x`` are none.
+        Gap between the bounds that ends the search, relative to the upper one; at least 1e-6,
+        where the margins of the proofs are. Less than 1e-9 times the size of ``x`` is no gap.
     time_limit : float, optional
         Seconds for the whole call.
     bounds : {"lp", "alpha", "crown", "interval"}
@@ -110,9 +112,6 @@ def minimal_distortion(
     RegionError
         When the domain is empty, does not hold ``x``, or has no finite bounds and the norm is l0.
     """
-    if not (isinstance(tolerance, int | float) and 0.0 <= tolerance < 1.0):
-        msg = f"tolerance must be a number from 0 to 1, not {tolerance!r}"
-        raise QueryError(msg)
     watch = Stopwatch(None if time_limit is None else _checked("time_limit", time_limit))
     question = _Question.build(
         network, x, classes=(label, target), norm=norm, domain=(lower, upper), most=max_radius
@@ -153,7 +152,7 @@ def certified_radius(
         lower side of :func:`minimal_distortion`, which is the largest robust radius up to the
         tolerance.
     tolerance : float
-        Relative accuracy of the radius.
+        Relative accuracy of the radius, at least 1e-6.
     bounds : {"alpha", "lp", "crown", "interval"}
         Bounding method.
     formulation, restarts, threads, seed
@@ -171,9 +170,6 @@ def certified_radius(
     """
     if method not in {"bounds", "exact"}:
         msg = f"unknown method {method!r}; known: bounds, exact"
-        raise QueryError(msg)
-    if not (isinstance(tolerance, int | float) and 0.0 < tolerance < 1.0):
-        msg = f"tolerance must lie between 0 and 1, not {tolerance!r}"
         raise QueryError(msg)
     watch = Stopwatch(None if time_limit is None else _checked("time_limit", time_limit))
     question = _Question.build(
@@ -237,6 +233,9 @@ class _Question:
 
     def search(self, settings: Settings, tolerance: float, watch: Stopwatch) -> RadiusSearch:
         """State to start from."""
+        if not (isinstance(tolerance, int | float) and _FINEST <= tolerance < 1.0):
+            msg = f"tolerance must be a number from {_FINEST:g} to below 1, not {tolerance!r}"
+            raise QueryError(msg)
         nearest = Nearest(
             self.network, self.stack, self.norm, self.centre, self.lower, self.upper, self.cap
         )

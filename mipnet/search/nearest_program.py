@@ -150,11 +150,13 @@ class _Programs:
             cutoff = model.asked(search.goal)
             gap = 0.25 * search.tolerance
             answer = self.solve(i, -margin, Limits(time=watch.left, cutoff=cutoff), gap)
-            if answer is None or not self.judge(i, answer) or answer.values is None:
+            if answer is None or not self.judge(i, answer):
                 return
-            self.polish(i, answer.values)
+            if answer.values is not None:
+                self.polish(i, answer.values)
             if not self.refine(answer):
-                self.stuck.add(i)
+                # The same program once more says no more, unless it ran out of time.
+                self.stuck |= {i} if answer.status.proven else set()
                 return
 
     def refine(self, answer: Solution) -> bool:

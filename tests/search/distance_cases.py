@@ -8,14 +8,19 @@ series of feasibility problems (l0).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import combinations, product
 
 import numpy as np
 from scipy.optimize import linprog, nnls
 
 from mipnet.network import Affine, Network
+from mipnet.search.distortion_result import Distortion
+from tests.search.search_cases import random_network
 
+NORMS = ["linf", "l1", "l2", "l0"]
 Array = np.ndarray
 
 
@@ -104,3 +109,43 @@ def _least_norm(g: Array, h: Array) -> float:
         return np.inf
     r = e @ u - f
     return float(np.linalg.norm(-r[:-1] / r[-1]))
+
+
+def exact(point: np.ndarray, centre: np.ndarray, norm: str) -> Fraction:
+    """Distance; squared for l2."""
+    steps = [
+        abs(Fraction(float(a)) - Fraction(float(b))) for a, b in zip(point, centre, strict=True)
+    ]
+    total = {
+        "linf": max(steps),
+        "l1": sum(steps, Fraction(0)),
+        "l2": sum((s * s for s in steps), Fraction(0)),
+        "l0": Fraction(sum(s != 0 for s in steps)),
+    }
+    return total[norm]
+
+
+def check_point(found: Distortion, net: Network, x: np.ndarray, low: float, high: float) -> None:
+    """The witness is one, and ``upper`` is its distance rounded up."""
+    point = found.point
+    assert point is not None
+    assert point.min() >= low
+    assert point.max() <= high
+    for outputs in (net(point), net.replay(point)):
+        ranked = np.delete(outputs, found.label)
+        assert ranked.max() > outputs[found.label]
+        if found.target is not None:
+            others = np.delete(outputs, found.target)
+            assert outputs[found.target] > others.max()
+    assert found.predicted == int(np.argmax(net(point)))
+    power = 2 if found.norm == "l2" else 1
+    length = exact(point, x, found.norm)
+    assert Fraction(found.upper) ** power >= length
+    if found.upper:
+        assert Fraction(math.nextafter(math.nextafter(found.upper, 0.0), 0.0)) ** power < length
+
+
+def case(seed: int) -> tuple[Network, np.ndarray]:
+    sizes = [(3, 3, 3, 3), (4, 5, 3), (2, 6, 2)][seed % 3]
+    net = random_network(seed, sizes, scale=1.5)
+    return net, np.random.default_rng(100 + seed).uniform(-1.0, 1.0, net.n_inputs)
