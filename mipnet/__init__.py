@@ -36,6 +36,14 @@ _PUBLIC = {
     "find_adversarial": "mipnet.search",
     "maximize": "mipnet.search",
     "minimize": "mipnet.search",
+    "minimal_distortion": "mipnet.search",
+    "certified_radius": "mipnet.search",
+    "robust_accuracy": "mipnet.search",
+    "load_bounds": "mipnet.bounds",
+    "save_bounds": "mipnet.bounds",
+    "L2Ball": "mipnet.region",
+    "L0Ball": "mipnet.region",
+    "Constrained": "mipnet.region",
     "verify": "mipnet.search",
     "VerifyResult": "mipnet.search",
     "train_mlp": "mipnet.pruning",
@@ -43,6 +51,8 @@ _PUBLIC = {
 
 if TYPE_CHECKING:
     from mipnet.bounds import compute_bounds as compute_bounds
+    from mipnet.bounds import load_bounds as load_bounds
+    from mipnet.bounds import save_bounds as save_bounds
     from mipnet.embedding import NetworkBlock as NetworkBlock
     from mipnet.embedding import solve as solve
     from mipnet.network import Network as Network
@@ -55,19 +65,28 @@ if TYPE_CHECKING:
     from mipnet.pruning import pruners as pruners
     from mipnet.pruning import train_mlp as train_mlp
     from mipnet.region import Box as Box
+    from mipnet.region import Constrained as Constrained
+    from mipnet.region import L0Ball as L0Ball
     from mipnet.region import L1Ball as L1Ball
+    from mipnet.region import L2Ball as L2Ball
     from mipnet.region import LinfBall as LinfBall
     from mipnet.region import ball as ball
     from mipnet.search import Verdict as Verdict
     from mipnet.search import VerifyResult as VerifyResult
+    from mipnet.search import certified_radius as certified_radius
     from mipnet.search import find_adversarial as find_adversarial
     from mipnet.search import maximize as maximize
+    from mipnet.search import minimal_distortion as minimal_distortion
     from mipnet.search import minimize as minimize
+    from mipnet.search import robust_accuracy as robust_accuracy
     from mipnet.search import verify as verify
 
 __all__ = [
     "Box",
+    "Constrained",
+    "L0Ball",
     "L1Ball",
+    "L2Ball",
     "LinfBall",
     "Mask",
     "Network",
@@ -77,15 +96,20 @@ __all__ = [
     "__version__",
     "apply",
     "ball",
+    "certified_radius",
     "compact",
     "compute_bounds",
     "find_adversarial",
     "finetune",
     "load",
+    "load_bounds",
     "maximize",
+    "minimal_distortion",
     "minimize",
     "prune",
     "pruners",
+    "robust_accuracy",
+    "save_bounds",
     "solve",
     "train_mlp",
     "verify",

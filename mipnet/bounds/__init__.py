@@ -6,6 +6,7 @@ from mipnet.bounds.cascade import alpha_bounds, lp_bounds
 from mipnet.bounds.crown import crown_bounds
 from mipnet.bounds.data import Bounds, PhaseCount, Violation
 from mipnet.bounds.interval import interval_bounds
+from mipnet.bounds.storage import load_bounds, save_bounds
 from mipnet.errors import BoundsError
 from mipnet.network import Network
 from mipnet.region import Region
@@ -76,5 +77,7 @@ __all__ = [
     "crown_bounds",
     "first_bounds",
     "interval_bounds",
+    "load_bounds",
     "lp_bounds",
+    "save_bounds",
 ]
