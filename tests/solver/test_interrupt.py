@@ -48,8 +48,10 @@ def test_a_solve_that_ends_between_two_polls_is_no_error(monkeypatch: pytest.Mon
 def test_ctrl_c_returns_control() -> None:
     """A solve that would take minutes ends on SIGINT with KeyboardInterrupt, and soon."""
     code = """
-        import sys, time
+        import signal, sys, time
         import numpy as np, scipy.sparse as sp
+        # A process started in the background inherits an ignored SIGINT.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         from formulations import ProgramArrays
         from mipnet.solver import solve
         rng = np.random.default_rng(0)
