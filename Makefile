@@ -4,7 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test lint types pytest clean
+# Of `make fuzz`: how long, how many processes, and (to replay a failure) which seed and how many.
+SECONDS ?= 1800
+JOBS    ?= 1
+SEED    ?=
+COUNT   ?=
+
+.PHONY: setup demo test lint types pytest fuzz clean
 
 setup: $(STAMP)
 
@@ -29,6 +35,11 @@ types: $(STAMP)
 
 pytest: $(STAMP)
 	$(BIN)/pytest
+
+# Random questions against exact answers, for hours if need be; prints the seed of every failure.
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --jobs $(JOBS) \
+		$(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT))
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

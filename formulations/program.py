@@ -6,7 +6,7 @@ loops over scalars, and nothing in it knows a network or a solver.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,8 +20,9 @@ from formulations.scaling import units
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int32]
 
-#: How the value of a defined column follows from the value ``a`` of its affine form.
-Rule = Literal["identity", "positive_part", "negative_part", "step"]
+#: How the value of a defined column follows from the value ``a`` of its affine form. A function
+#: gets the values of all forms and returns those of all columns; it must be picklable.
+Rule = Literal["identity", "positive_part", "negative_part", "step"] | Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Definition:
     columns : array of int32, shape (n,)
         The defined columns.
     form : AffineForm, n rows
-        The form ``a`` they are computed from.
-    rule : {"identity", "positive_part", "negative_part", "step"}
-        ``a``, ``max(a, 0)``, ``max(-a, 0)`` or ``1 if a > 0 else 0``.
+        The form ``a`` they are computed from; any number of rows for a function.
+    rule : {"identity", "positive_part", "negative_part", "step"} or callable
+        ``a``, ``max(a, 0)``, ``max(-a, 0)`` or ``1 if a > 0 else 0``, or a function of all values.
     """
 
     columns: Index
@@ -45,6 +46,8 @@ class Definition:
     def evaluate(self, values: Array) -> Array:
         """Values of the defined columns at the column vector ``values``."""
         a = self.form.evaluate(values)
+        if callable(self.rule):
+            return self.rule(a)
         if self.rule == "identity":
             return a
         if self.rule == "positive_part":
@@ -157,6 +160,11 @@ class Program:
     def definitions(self) -> tuple[Definition, ...]:
         """Definitions of the dependent columns, in the order to evaluate them."""
         return tuple(self._definitions)
+
+    @property
+    def n_integers(self) -> int:
+        """Number of integer columns so far."""
+        return sum(int(np.count_nonzero(block)) for block in self._integer)
 
     def add_columns(
         self,

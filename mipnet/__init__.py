@@ -47,9 +47,11 @@ _PUBLIC = {
     "verify": "mipnet.search",
     "VerifyResult": "mipnet.search",
     "train_mlp": "mipnet.pruning",
+    "hardware": "mipnet.hardware",
 }
 
 if TYPE_CHECKING:
+    from mipnet import hardware as hardware
     from mipnet.bounds import compute_bounds as compute_bounds
     from mipnet.bounds import load_bounds as load_bounds
     from mipnet.bounds import save_bounds as save_bounds
@@ -101,6 +103,7 @@ __all__ = [
     "compute_bounds",
     "find_adversarial",
     "finetune",
+    "hardware",
     "load",
     "load_bounds",
     "maximize",
@@ -120,7 +123,8 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         msg = f"module 'mipnet' has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(_PUBLIC[name]), name)
+    module = import_module(_PUBLIC[name])
+    value = module if module.__name__ == f"mipnet.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 

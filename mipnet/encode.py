@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from formulations import AffineForm, Program, ProgramArrays, formulation
 from mipnet.errors import BoundsError, QueryError, RegionError
-from mipnet.network import INPUT, Interval, Network
+from mipnet.network import INPUT, Interval, Network, Node
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
 
@@ -55,6 +55,12 @@ class Encoding:
     output : AffineForm, n_outputs rows
         Output forms over the columns.
     layers : tuple of LayerSize
+    n_binaries : int
+        Binaries of the network, those of the region aside.
+    bands : mapping of node name to float
+        Nodes whose output the program only holds within a band, and half its width. Whatever the
+        network does stays possible in the program, so that its bounds are bounds of the network;
+        its points need a replay.
     seconds : float
         Time spent.
     """
@@ -63,12 +69,14 @@ class Encoding:
     inputs: npt.NDArray[np.int32]
     output: AffineForm
     layers: tuple[LayerSize, ...]
+    n_binaries: int
+    bands: Mapping[str, float]
     seconds: float = field(default=0.0, compare=False)
 
     @property
-    def n_binaries(self) -> int:
-        """Binaries of the network: one for each unstable neuron."""
-        return sum(layer.unstable for layer in self.layers)
+    def band(self) -> float:
+        """Widest of the :attr:`bands`; 0 where the program is the network exactly."""
+        return max(self.bands.values(), default=0.0)
 
     def arrays(self, objective: Array | None = None) -> ProgramArrays:
         """Return the program that minimises ``objective . outputs`` (zero when absent)."""
@@ -140,11 +148,11 @@ def encode(
         msg = f"formulation {formulation_name!r} is a relaxation and cannot decide anything exactly"
         raise QueryError(msg)
     forms = {INPUT: AffineForm.of_columns(inputs := region.encode(program))}
-    sizes = []
+    sizes, given = [], program.n_integers
     for node in network.nodes:
         boxes = tuple(intervals[i] for i in node.inputs)
         if node.layer.nonlinear:
-            sizes.append(_size(node.name, node.inputs[0], boxes[0], max_big_m))
+            sizes.append(_size(node, boxes[0], max_big_m))
         forms[node.name] = node.layer.encode(
             program, *(forms[i] for i in node.inputs), bounds=boxes, formulation=chosen
         )
@@ -152,7 +160,9 @@ def encode(
     if output_columns:
         box = intervals[network.output]
         output = program.materialise(output, box.lower.reshape(-1), box.upper.reshape(-1))
-    return Encoding(program, inputs, output, tuple(sizes), time.perf_counter() - start)
+    bands = {node.name: node.layer.band for node in network.nodes if node.layer.band > 0.0}
+    binaries, seconds = program.n_integers - given, time.perf_counter() - start
+    return Encoding(program, inputs, output, tuple(sizes), binaries, bands, seconds)
 
 
 def _fits(
@@ -190,7 +200,8 @@ def _fits(
         raise BoundsError(msg)
 
 
-def _size(name: str, source: str, box: Interval, max_big_m: float) -> LayerSize:
+def _size(node: Node, box: Interval, max_big_m: float) -> LayerSize:
+    name, source = node.name, node.inputs[0]
     lower, upper = box.lower.reshape(-1), box.upper.reshape(-1)
     remedy = "give tighter input bounds, or rescale the inputs and the first layer"
     bad = np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper)))
@@ -205,9 +216,7 @@ def _size(name: str, source: str, box: Interval, max_big_m: float) -> LayerSize:
         msg = f"layer {name!r}, neuron {i}: contradictory bounds [{lower[i]}, {upper[i]}]; "
         msg += "the bounds are wrong or the region is empty"
         raise BoundsError(msg)
-    active = lower >= 0.0
-    inactive = (upper <= 0.0) & ~active
-    open_ = ~(active | inactive)
+    inactive, open_ = int(node.layer.inactive(box).sum()), node.layer.unstable(box).reshape(-1)
     constants = np.maximum(-lower, upper)[open_]
     if constants.size and float(constants.max()) > max_big_m:
         i = int(np.flatnonzero(open_)[int(constants.argmax())])
@@ -215,6 +224,7 @@ def _size(name: str, source: str, box: Interval, max_big_m: float) -> LayerSize:
         msg += f"[{lower[i]:.6g}, {upper[i]:.6g}] exceeds the limit {max_big_m:.6g}; {remedy}, or "
         msg += "raise max_big_m knowing that the solver may be off by |M| times its tolerance"
         raise BoundsError(msg)
-    both = np.concatenate([-lower[open_], upper[open_]])
+    both = np.abs(np.concatenate([lower[open_], upper[open_]]))
     least, most = (float(both.min()), float(both.max())) if both.size else (0.0, 0.0)
-    return LayerSize(name, int(inactive.sum()), int(active.sum()), int(open_.sum()), least, most)
+    unstable = int(open_.sum())
+    return LayerSize(name, inactive, lower.size - inactive - unstable, unstable, least, most)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.bounds.crown import Relaxations, backward_form, concretise
+from mipnet.bounds.data import deciders, unstable
 from mipnet.clocks import Stopwatch
 from mipnet.network import INPUT, Interval, LinearForm, Network
 from mipnet.network.layers.base import Array
@@ -92,24 +93,20 @@ def optimise_forms(
             break
         if not slopes:
             slopes = {
-                n.name: _Adam(_start(relaxations[n.name], targets))
+                n.name: _Adam(np.repeat(start[:, None], targets, axis=1))
                 for n in network.nodes
-                if n.layer.nonlinear and n.name in record
+                if n.name in record and (start := n.layer.start(relaxations[n.name])) is not None
             }
             if not slopes:
                 break
             chosen = {n: a.values for n, a in slopes.items()}
         values = _follow(relaxations, region, final, record, chosen)
         for node_name, state in slopes.items():
-            before = values[network.by_name[node_name].inputs[0]]
-            state.ascend(np.maximum(record[node_name], 0.0) * before)
+            node = network.by_name[node_name]
+            before = (values[source] for source in node.inputs)
+            gain = node.layer.gain(relaxations[node_name], *before)
+            state.ascend(np.maximum(record[node_name], 0.0) * gain)
     return np.asarray(best)
-
-
-def _start(relaxation: tuple[Array, ...], targets: int) -> Array:
-    """Slopes to start from: the ones plain CROWN uses, one copy for each target."""
-    fall = relaxation[2]
-    return np.repeat(fall[:, None], targets, axis=1)
 
 
 def _follow(
@@ -199,7 +196,7 @@ def alpha_intervals(
     """
     tight, names = {INPUT: intervals[INPUT]}, []
     relaxations = Relaxations(network, tight)
-    decisive = {i for n in network.nodes if n.layer.nonlinear for i in n.inputs}
+    decisive = deciders(network)
     behind_relu = False
     for node in network.nodes:
         box = node.layer.interval(*(tight[i] for i in node.inputs)).intersect(intervals[node.name])
@@ -207,11 +204,10 @@ def alpha_intervals(
         behind_relu |= node.layer.nonlinear
         if not behind_relu or node.layer.nonlinear or watch.expired:
             continue
-        lower, upper = box.lower.reshape(-1), box.upper.reshape(-1)
-        chosen = np.flatnonzero((lower < 0.0) & (upper > 0.0))
+        chosen = np.flatnonzero(unstable(decisive.get(node.name, ()), box))
         if node.name == network.output:
-            chosen = np.arange(lower.size)
-        if chosen.size and (node.name in decisive or node.name == network.output):
+            chosen = np.arange(box.lower.size)
+        if chosen.size:
             tight[node.name] = optimise_node(
                 relaxations, region, node.name, chosen, watch, steps=steps
             )

@@ -8,11 +8,11 @@ import numpy as np
 
 from mipnet.bounds.alpha import alpha_intervals
 from mipnet.bounds.crown import crown_bounds, crown_intervals
-from mipnet.bounds.data import Bounds
+from mipnet.bounds.data import Bounds, deciders, unstable
 from mipnet.bounds.interval import input_interval
 from mipnet.bounds.tighten import tighten_layer
 from mipnet.clocks import Stopwatch
-from mipnet.network import Interval, Network
+from mipnet.network import INPUT, Interval, Layer, Network
 from mipnet.region import Region
 
 #: Unstable neurons below which the MIP is quicker than any tightening.
@@ -81,10 +81,12 @@ def lp_bounds(
     box = input_interval(network, region)
     bounds = first or alpha_bounds(network, region, budget=budget)
     intervals, methods = dict(bounds.intervals), dict(bounds.methods)
-    decisive = [n.inputs[0] for n in network.nodes if n.layer.nonlinear]
-    for name in decisive[1:]:
+    decisive = deciders(network)
+    for name in list(decisive)[1:]:
         if _count(intervals, decisive) <= _FEW or watch.expired:
             break
+        if name == INPUT:
+            continue
         tightened = tighten_layer(network, region, intervals, name, watch, threads=threads)
         if tightened is intervals[name]:
             continue
@@ -97,8 +99,8 @@ def lp_bounds(
     return Bounds(network, intervals, methods, time.perf_counter() - start)
 
 
-def _count(intervals: dict[str, Interval], names: list[str]) -> int:
+def _count(intervals: dict[str, Interval], decisive: dict[str, list[Layer]]) -> int:
     return sum(
-        int(np.count_nonzero((intervals[n].lower < 0.0) & (intervals[n].upper > 0.0)))
-        for n in names
+        int(np.count_nonzero(unstable(readers, intervals[name])))
+        for name, readers in decisive.items()
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.bounds.data import Bounds
+from mipnet.bounds.data import Bounds, deciders, unstable
 from mipnet.bounds.interval import input_interval
 from mipnet.network import INPUT, Interval, LinearForm, Network, Node
 from mipnet.network.interval import Lines
@@ -249,12 +249,11 @@ def crown_lower(
     flat = box.reshape((region.n_inputs,))
     lower = concretise(form, region, flat.lower, flat.upper)
     slopes = form.coefficients.reshape(*form.coefficients.shape[:2], region.n_inputs)
-    unstable = np.zeros(lower.shape[0], dtype=np.intp)
-    for name in {n.inputs[0] for n in network.nodes if n.layer.nonlinear}:
-        known_box = relaxations.intervals[name]
-        open_ = (known_box.lower < 0.0) & (known_box.upper > 0.0)
-        unstable += open_.reshape(lower.shape[0], -1).sum(axis=1)
-    return BoxBounds(lower, np.broadcast_to(slopes, (lower.shape[0], *slopes.shape[1:])), unstable)
+    count = np.zeros(lower.shape[0], dtype=np.intp)
+    for name, readers in deciders(network).items():
+        open_ = unstable(readers, relaxations.intervals[name])
+        count += open_.reshape(lower.shape[0], -1).sum(axis=1)
+    return BoxBounds(lower, np.broadcast_to(slopes, (lower.shape[0], *slopes.shape[1:])), count)
 
 
 def _hidden(
@@ -263,15 +262,17 @@ def _hidden(
     """Bounds of every node but the last."""
     intervals, methods = {INPUT: box}, {INPUT: "region"}
     relaxations = Relaxations(network, intervals)
-    decisive = {i for n in network.nodes if n.layer.nonlinear for i in n.inputs}
+    decisive = deciders(network)
     sweep = Sweep(relaxations, region) if region.n_inputs <= _FORWARD_INPUTS else None
     for node in network.nodes[:-1]:
         bounds = _first_bounds(node, intervals, known)
         if sweep is not None:
             bounds = bounds.intersect(sweep.advance(node))
         intervals[node.name], methods[node.name] = bounds, "interval"
-        chosen = (bounds.lower < 0.0) & (bounds.upper > 0.0)
-        if not node.layer.nonlinear and node.name in decisive and chosen.any():
+        if node.name not in decisive:
+            continue
+        chosen = unstable(decisive[node.name], bounds)
+        if chosen.any():
             intervals[node.name] = refine(relaxations, region, node.name, chosen)
             methods[node.name] = "crown"
     return relaxations, methods

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from mipnet.network import INPUT, Interval, Network
-from mipnet.network.layers.base import Array
+from mipnet.network import INPUT, Interval, Layer, Network
+from mipnet.network.layers.base import Array, Flags
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class PhaseCount:
     layer : str
         Node name.
     inactive, active, unstable : int
+        Inputs of the layer that never change its output, that it is linear in, and the others.
     """
 
     layer: str
@@ -50,6 +51,25 @@ class Violation:
             f"layer {self.layer!r}, neuron {self.neuron}: value {self.value!r} outside "
             f"[{self.lower!r}, {self.upper!r}]"
         )
+
+
+def deciders(network: Network) -> dict[str, list[Layer]]:
+    """Nonlinear layers that read a node, by the name of the node, in network order."""
+    found: dict[str, list[Layer]] = {}
+    for node in network.nodes:
+        if node.layer.nonlinear:
+            found.setdefault(node.inputs[0], []).append(node.layer)
+    return found
+
+
+def unstable(readers: Sequence[Layer], box: Interval) -> Flags:
+    """Neurons that bounds leave unstable for any of the layers that read them."""
+    if len(readers) == 1:
+        return readers[0].unstable(box)
+    open_ = np.zeros(box.lower.shape, dtype=bool)
+    for layer in readers:
+        open_ |= layer.unstable(box)
+    return open_
 
 
 @dataclass(frozen=True)
@@ -92,10 +112,8 @@ class Bounds:
             if not node.layer.nonlinear:
                 continue
             box = self.preactivation(node.name)
-            active = box.lower >= 0.0
-            inactive = (box.upper <= 0.0) & ~active
-            on, off = int(active.sum()), int(inactive.sum())
-            counts.append(PhaseCount(node.name, off, on, box.lower.size - on - off))
+            off, open_ = int(node.layer.inactive(box).sum()), int(node.layer.unstable(box).sum())
+            counts.append(PhaseCount(node.name, off, box.lower.size - off - open_, open_))
         return tuple(counts)
 
     @property

@@ -180,7 +180,7 @@ def _layers(network: Network) -> list[dict[str, Any]]:
     return [
         {
             "name": node.name,
-            "kind": node.layer.kind,
+            "kind": f"{node.layer.kind}{node.layer.attributes or ''}",
             "inputs": list(node.inputs),
             "shape": list(network.shapes[node.name]),
             "parameters": _digest({str(i): p for i, p in enumerate(node.layer.parameters)}),

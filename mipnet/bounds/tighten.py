@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import AffineForm, ProgramArrays
+from mipnet.bounds.data import deciders, unstable
 from mipnet.bounds.safe import dual_bounds
 from mipnet.clocks import Stopwatch
 from mipnet.encode import encode
@@ -31,12 +32,13 @@ _WORTH = 0.05
 
 @dataclass
 class _Layer:
-    """Shared state of the threads that tighten one layer."""
+    """Shared state of the threads that tighten one layer; ``signs``: a sign settles a neuron."""
 
     lower: Array
     upper: Array
     queue: Iterator[int]
     watch: Stopwatch
+    signs: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
     tried: int = 0
     shrunk: float = 0.0
@@ -93,7 +95,9 @@ def tighten_layer(
     known = intervals[name]
     shape = known.lower.shape[1:]
     lower, upper = known.lower.reshape(-1).copy(), known.upper.reshape(-1).copy()
-    open_ = np.flatnonzero((lower < 0.0) & (upper > 0.0))
+    readers = deciders(network).get(name, [])
+    signs = all(layer.hinged for layer in readers)
+    open_ = np.flatnonzero((lower < 0.0) & (upper > 0.0) if signs else unstable(readers, known))
     if not open_.size or watch.expired:
         return known
     names = [n.name for n in network.nodes]
@@ -103,7 +107,7 @@ def tighten_layer(
     )
     arrays, forms = encoding.arrays(), encoding.output
     nearest = open_[np.argsort(np.minimum(-lower[open_], upper[open_]))]
-    state = _Layer(lower, upper, iter(nearest.tolist()), watch)
+    state = _Layer(lower, upper, iter(nearest.tolist()), watch, signs)
 
     def work() -> None:
         sequence = LinearSequence(arrays)
@@ -135,6 +139,6 @@ def _tighten(
         value = float(dual_bounds(sequence.arrays, sign * cost[None], duals[None])[0])
         value = float(np.nextafter(value + sign * constant, -np.inf))
         low, high = (max(low, value), high) if sign > 0 else (low, min(high, -value))
-        if low >= 0.0 or high <= 0.0:
+        if state.signs and (low >= 0.0 or high <= 0.0):
             break
     return low, high

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from mipnet.cli.group import Failure
+from mipnet.errors import MipnetError
+
 
 @click.command("verify")
 @click.argument("net", metavar="NET", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -46,7 +49,18 @@ def command(
     """
     from mipnet.search.verify import verify
 
-    result = verify(net, prop, timeout=timeout, threads=threads, seed=seed)
+    if witness is not None and not witness.absolute().parent.is_dir():
+        # Better now than after the search.
+        msg = f"{witness}: there is no folder {witness.absolute().parent}"
+        raise Failure(msg)
+    try:
+        result = verify(net, prop, timeout=timeout, threads=threads, seed=seed)
+    except (MipnetError, OSError):
+        raise
+    # Files come from anywhere: one that breaks a reader ends like any other that is malformed.
+    except Exception as error:
+        msg = f"{net}, {prop}: cannot be processed: {type(error).__name__}: {error}"
+        raise Failure(" ".join(msg.split())[:500]) from error
     if as_json:
         click.echo(result.to_json())
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +87,29 @@ class Lines:
     upper_constant: Array
     error: Array
 
+    def select(self, rows: npt.NDArray[np.intp]) -> Lines:
+        """Lines of the chosen elements, in the given order."""
+        return Lines(
+            self.lower[:, rows],
+            self.upper[:, rows],
+            self.lower_constant[:, rows],
+            self.upper_constant[:, rows],
+            self.error[:, rows],
+        )
+
+    def scaled(self, factor: float) -> Lines:
+        """Lines of the multiples; the rounding of the products is left to the caller."""
+        lower, upper = self.lower * factor, self.upper * factor
+        low, high = self.lower_constant * factor, self.upper_constant * factor
+        error = self.error * abs(factor)
+        if factor >= 0.0:
+            return Lines(lower, upper, low, high, error)
+        return Lines(upper, lower, high, low, error)
+
+    def loosened(self, error: Array) -> Lines:
+        """Return the lines with a larger error term."""
+        return replace(self, error=self.error + error)
+
     def size(self, inputs: Array) -> Array:
         """Largest absolute value of any term of a line, for inputs of at most that size."""
         coefficients = np.maximum(np.abs(self.lower), np.abs(self.upper))
@@ -103,3 +126,13 @@ def weigh(coefficients: Array, values: Array) -> Array:
     if values.shape[0] == 1:
         return np.asarray(flat @ vectors[0])
     return np.asarray(np.einsum("btn,bn->bt", flat, vectors))
+
+
+def shape_carrier(values: Array) -> Array:
+    """Array without entries that tells the item shape of ``values``, shape (batch, 0, *shape)."""
+    return np.empty((values.shape[0], 0, *values.shape[1:]))
+
+
+def item_shape(carrier: Array) -> tuple[int, ...]:
+    """Item shape told by :func:`shape_carrier`."""
+    return carrier.shape[2:]

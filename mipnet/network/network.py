@@ -194,10 +194,12 @@ class Network:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over wiring, shapes and parameters, hexadecimal."""
+        """SHA-256 over wiring, shapes, attributes and parameters, hexadecimal."""
         digest = hashlib.sha256(repr(self.input_shape).encode())
         for node in self.nodes:
             digest.update(repr((node.name, node.layer.kind, node.inputs)).encode())
+            if node.layer.attributes:
+                digest.update(repr(node.layer.attributes).encode())
             for values in node.layer.parameters:
                 digest.update(repr(values.shape).encode())
                 digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())

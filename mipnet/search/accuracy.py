@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.clocks import Stopwatch
-from mipnet.errors import QueryError, RegionError
+from mipnet.errors import QueryError, RegionError, SolverError
 from mipnet.network import Network
 from mipnet.network.layers.base import Array
 from mipnet.network.readers import load
@@ -66,8 +67,8 @@ def robust_accuracy(
         every core.
     results : path, optional
         File of JSON lines, one added after every sample. What it answers already is not asked
-        again: decided samples of the same question (network, sample, label, norm, radius, domain
-        and options), and undecided ones that had no less time.
+        again: decided samples, and undecided ones that had no less time. It belongs to one network,
+        norm, radius, domain and choice of options; samples may come and go.
     progress : bool
         Show a bar, if standard error is a terminal.
     bounds, formulation, restarts, threads, seed
@@ -76,13 +77,14 @@ def robust_accuracy(
     Returns
     -------
     RobustAccuracy
-        Of all samples; those not reached for lack of time or after Ctrl-C are unresolved.
+        Of all samples; those not reached for lack of time, after Ctrl-C or after the death of a
+        worker are unresolved.
 
     Raises
     ------
     QueryError
         When samples and labels do not fit, an option is out of range, or the file of results is
-        damaged or none.
+        damaged, none, or of another network or other settings.
     RegionError
         When a sample is NaN or lies outside the domain; names the sample.
     """
@@ -128,6 +130,8 @@ def robust_accuracy(
                 advance()
         except KeyboardInterrupt:
             reason = "interrupted"
+        except BrokenExecutor:
+            reason = "a worker process died"
     if not reason and len(found) < len(points):
         reason = "time limit reached"
     missing = [Sample(i, int(n), reason=reason) for i, n in enumerate(labels) if i not in found]
@@ -195,9 +199,13 @@ def examine(task: Task) -> Sample:
     if predicted != label:
         return Sample(index, label, predicted, "misclassified", seconds=watch.elapsed, limit=limit)
     time_limit = limit if math.isfinite(limit) else None
-    verdict = find_adversarial(
-        task.network, task.point, label, time_limit=time_limit, **task.options
-    )
+    try:
+        verdict = find_adversarial(
+            task.network, task.point, label, time_limit=time_limit, **task.options
+        )
+    except SolverError as error:
+        reason, seconds = str(error), watch.elapsed
+        return Sample(index, label, predicted, reason=reason, seconds=seconds, limit=limit)
     return Sample(
         index,
         label,

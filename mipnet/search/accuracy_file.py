@@ -1,8 +1,9 @@
 """The file a long series of questions is resumed from: JSON lines, one for each answer.
 
-Every line names the question it answers by a key: a digest of network, sample, label, norm,
-radius, domain and options. Lines are added whole and forced to disk, so that a crash costs at most
-the line being written; such a torn line is set aside when the file is opened again.
+The first line says what is asked of every sample: digests of network and domain, and options.
+Every other line holds the answer for one sample, under a digest of the sample. Lines are added
+whole and forced to disk, so that a crash costs at most the line being written; such a torn line is
+set aside when the file is opened again.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from mipnet.errors import QueryError
 from mipnet.network import Network
 from mipnet.network.layers.base import Array
 from mipnet.region import ball
-from mipnet.search.accuracy_result import STATUSES, Sample
-from mipnet.search.verdict import Verdict, from_strict, to_strict
+from mipnet.search.accuracy_result import Sample
 
 FORMAT = "mipnet.robust_accuracy"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass
@@ -56,12 +56,13 @@ class Results:
         domain: tuple[Array | None, Array | None],
         options: dict[str, Any],
     ) -> Results:
-        """Read a file, if it is there.
+        """Read a file, or begin one.
 
         Raises
         ------
         QueryError
-            When a line before the last is damaged, or the file holds something else.
+            When a line before the last is damaged, or the file holds something else, such as the
+            answers to another question.
         OSError
             When the file cannot be written.
         """
@@ -70,17 +71,24 @@ class Results:
             # A file that cannot be written to is found out now, not after the first answer.
             with results.path.open("ab"):
                 pass
-            results.read(results.path)
+            if not results.read(results.path):
+                results._append({"format": FORMAT, "version": VERSION, "asked": results.asked})
         return results
 
-    def read(self, path: Path) -> None:
-        """Take over the answers of a file; a torn last line moves to a file of its own."""
+    def read(self, path: Path) -> bool:
+        """Take over the answers of a file; whether it has a first line.
+
+        A torn last line moves to a file of its own.
+        """
         content = path.read_bytes()
         *whole, last = content.split(b"\n")
         for number, line in enumerate(whole, 1):
             try:
-                self.take(line)
+                entry = json.loads(line)
+                self._take(entry) if number > 1 else self._recognise(path, entry)
             except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+                if isinstance(error, _OtherQuestionError):
+                    raise
                 msg = f"{path}, line {number} is no answer of mipnet ({error}); move the file away"
                 raise QueryError(msg) from error
         if last:
@@ -89,24 +97,32 @@ class Results:
                 torn.write(last + b"\n")
             with path.open("r+b") as file:
                 file.truncate(len(content) - len(last))
+        return bool(whole)
 
-    def take(self, line: bytes) -> None:
-        """Take over one answer; a later one for the same question replaces it."""
-        entry = from_strict(json.loads(line))
-        if (entry["format"], entry["version"]) != (FORMAT, VERSION):
+    def _recognise(self, path: Path, head: dict[str, Any]) -> None:
+        """Refuse a file that answers another question."""
+        if (head["format"], head["version"]) != (FORMAT, VERSION):
             msg = f"not of format {FORMAT} {VERSION}"
             raise QueryError(msg)
-        plain = entry["sample"]
-        if plain["status"] not in STATUSES:
-            msg = f"unknown status {plain['status']!r}"
-            raise QueryError(msg)
-        verdict = plain.pop("verdict")
-        if verdict is not None:
-            verdict = Verdict.from_json(json.dumps(to_strict(verdict)))
-        sample = Sample(**plain, verdict=verdict)
-        expected = "misclassified" if verdict is None else verdict.status
-        if sample.status != expected:
-            msg = f"the status is {sample.status!r}, the verdict says {expected!r}"
+        theirs, ours = head["asked"], self.asked
+        wrong = [
+            f"{name} {theirs.get(name)!r}, not {ours.get(name)!r}"
+            for name in sorted({*theirs, *ours})
+            if theirs.get(name) != ours.get(name)
+        ]
+        if wrong:
+            msg = f"{path} holds answers to another question: {'; '.join(wrong)}; "
+            msg += "give another file for results"
+            raise _OtherQuestionError(msg)
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        """Take over one answer; a later one for the same question replaces it."""
+        sample = Sample.from_dict(entry["sample"])
+        verdict = sample.verdict
+        fits = {"misclassified", "unresolved"} if verdict is None else {verdict.status}
+        if sample.status not in fits:
+            said = "is missing" if verdict is None else f"says {verdict.status!r}"
+            msg = f"the status is {sample.status!r}, the verdict {said}"
             raise QueryError(msg)
         self.known[str(entry["key"])] = sample
 
@@ -118,14 +134,15 @@ class Results:
         sample = self.known.get(self.key(point, label)) if self.known else None
         if sample is None or (sample.status == "unresolved" and sample.limit < limit):
             return None
-        return sample if self.holds(sample, point) else None
+        return sample if self.holds(sample, point, label) else None
 
-    def holds(self, sample: Sample, point: Array) -> bool:
+    def holds(self, sample: Sample, point: Array, label: int) -> bool:
         """Whether what can be checked quickly is so."""
         predicted = int(np.argmax(self.network.replay(point)))
-        if sample.predicted != predicted or (sample.status == "misclassified") == (
-            predicted == sample.label
-        ):
+        right = predicted == label
+        if (sample.label, sample.predicted) != (label, predicted):
+            return False
+        if (sample.status == "misclassified") == right:
             return False
         if sample.status != "witness" or sample.verdict is None:
             return True
@@ -135,46 +152,46 @@ class Results:
             witness is not None
             and region.contains(witness)
             and all(
-                int(np.argmax(evaluate(witness))) != sample.label
+                int(np.argmax(evaluate(witness))) != label
                 for evaluate in (self.network, self.network.replay)
             )
         )
 
     def add(self, point: Array, sample: Sample) -> None:
         """Add an answer to the file, whole or not at all."""
+        self._append({"key": self.key(point, sample.label), "sample": sample.to_dict()})
+
+    def _append(self, entry: dict[str, Any]) -> None:
         if self.path is None:
             return
-        plain = sample.to_dict()
-        del plain["resumed"]
-        entry = {
-            "format": FORMAT,
-            "version": VERSION,
-            "key": self.key(point, sample.label),
-            "sample": plain,
-        }
-        line = json.dumps(to_strict(entry), allow_nan=False).encode() + b"\n"
+        line = json.dumps(entry, allow_nan=False).encode() + b"\n"
         with self.path.open("ab") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
 
-    def key(self, point: Array, label: int) -> str:
-        """Digest of the question about one sample, hexadecimal."""
-        digest = hashlib.sha256(self._common)
-        digest.update(f"{label} ".encode())
+    @staticmethod
+    def key(point: Array, label: int) -> str:
+        """Digest of a sample, hexadecimal."""
+        digest = hashlib.sha256(f"{label} ".encode())
         digest.update(np.ascontiguousarray(point, dtype="<f8").tobytes())
         return digest.hexdigest()
 
     @property
-    def _common(self) -> bytes:
+    def asked(self) -> dict[str, Any]:
+        """What is asked of every sample."""
         n = self.network.n_inputs
-        sides = [
-            None
+        sides = {
+            name: None
             if side is None
             else hashlib.sha256(
                 np.ascontiguousarray(np.broadcast_to(side, (n,)), dtype="<f8").tobytes()
-            ).hexdigest()
-            for side in self.domain
-        ]
-        common = [self.network.fingerprint, self.network.dtype, sides, self.options]
-        return json.dumps(common, sort_keys=True, allow_nan=False).encode()
+            ).hexdigest()[:16]
+            for name, side in zip(("lower", "upper"), self.domain, strict=True)
+        }
+        network = {"network": self.network.fingerprint, "dtype": self.network.dtype}
+        return {**network, **sides, **self.options}
+
+
+class _OtherQuestionError(QueryError):
+    """The file is whole, and answers something else."""

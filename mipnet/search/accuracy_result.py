@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from mipnet.clocks import Clocks
 from mipnet.errors import MissingPackageError
-from mipnet.search.verdict import Verdict, to_strict
+from mipnet.search.record import Record
+from mipnet.search.verdict import Verdict
 
 SampleStatus = Literal["misclassified", "robust", "witness", "unresolved"]
-STATUSES: tuple[SampleStatus, ...] = ("misclassified", "robust", "witness", "unresolved")
-
-FORMAT = 1
+STATUSES: tuple[SampleStatus, ...] = get_args(SampleStatus)
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(Record):
     """What is known about one sample.
 
     Attributes
@@ -54,14 +53,9 @@ class Sample:
         """Return the answer as one of another row, taken from a file."""
         return replace(self, index=index, resumed=True)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, fit for JSON once infinite numbers are replaced."""
-        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**own, "verdict": None if self.verdict is None else self.verdict.to_dict()}
-
 
 @dataclass(frozen=True)
-class RobustAccuracy:
+class RobustAccuracy(Record):
     """Robust accuracy, from below by proofs and from above by witnesses.
 
     Attributes
@@ -71,12 +65,15 @@ class RobustAccuracy:
     samples : tuple of Sample
         In the order they were given.
     reason : str
-        Why samples were left out: ``time limit reached`` or ``interrupted``; empty otherwise.
+        Why samples were left out: ``time limit reached``, ``interrupted`` or ``a worker process
+        died``; empty otherwise.
     seconds : float
         Of this call.
     fingerprint : str
         Of the network.
     """
+
+    DERIVED: ClassVar[tuple[str, ...]] = ("clean", "certified", "attacked", "counts", "clocks")
 
     norm: str
     radius: float
@@ -112,26 +109,6 @@ class RobustAccuracy:
     def clocks(self) -> Clocks:
         """Sum over the samples, those from a file of results included."""
         return sum((s.verdict.clocks for s in self.samples if s.verdict), Clocks())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, fit for JSON."""
-        plain: dict[str, Any] = to_strict(
-            {
-                "format": FORMAT,
-                "norm": self.norm,
-                "radius": self.radius,
-                "clean": self.clean,
-                "certified": self.certified,
-                "attacked": self.attacked,
-                "counts": self.counts,
-                "reason": self.reason,
-                "seconds": self.seconds,
-                "clocks": dict(vars(self.clocks)),
-                "fingerprint": self.fingerprint,
-                "samples": [s.to_dict() for s in self.samples],
-            }
-        )
-        return plain
 
     def to_frame(self) -> Any:
         """Table of the samples as a pandas DataFrame, one row each.

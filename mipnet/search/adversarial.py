@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.bounds.storage import region_digest
 from mipnet.clocks import Stopwatch
-from mipnet.errors import QueryError
+from mipnet.errors import QueryError, RegionError
 from mipnet.network import Network
+from mipnet.network.layers.base import Array
 from mipnet.network.readers import load
-from mipnet.region import ball
+from mipnet.region import Constrained, Region, ball
+from mipnet.search.classes import checked_class, wrong_classes
 from mipnet.search.decide import MARGIN, Decision, Settings
-from mipnet.search.goal import Stack, beats
-from mipnet.search.verdict import Verdict, VerdictStatus
+from mipnet.search.top_k import decide_top_k
+from mipnet.search.verdict import ClauseResult, Verdict, VerdictStatus
 from mipnet.solver import FEASIBILITY
 
 
@@ -21,9 +26,11 @@ def find_adversarial(
     x: npt.ArrayLike,
     label: int | None = None,
     *,
-    radius: float,
+    radius: float | None = None,
     norm: str = "linf",
     target: int | None = None,
+    top_k: int = 1,
+    region: Region | None = None,
     lower: npt.ArrayLike | None = None,
     upper: npt.ArrayLike | None = None,
     time_limit: float | None = None,
@@ -47,6 +54,11 @@ def find_adversarial(
     norm : {"linf", "l2", "l1", "l0"}
     target : int, optional
         Ask for a point given this class; any class but ``label`` when absent.
+    top_k : int
+        Ask for a point whose ``top_k`` largest outputs leave out ``label``: at least that many
+        exceed it. Not with a target.
+    region : Region, optional
+        Any set of inputs in place of a ball: a box, a ball with linear constraints, ...
     lower, upper : array_like, optional
         Domain of the inputs (scalars or one value each); the input bounds of the network when
         absent, and no restriction where it has none. l0 needs both.
@@ -67,51 +79,71 @@ def find_adversarial(
     -------
     Verdict
         ``witness``: in float64 and in the dtype of the model the point gets a larger output for
-        another class than for ``label`` (with ``target``: for ``target`` than for any other).
-        ``robust``: no point of the ball comes even as far as a tie.
+        another class than for ``label`` (with ``target``: for ``target`` than for any other; with
+        ``top_k``: for that many others). ``robust``: no point of the ball comes even as far as a
+        tie.
 
     Raises
     ------
     QueryError
-        When label or target is out of range or they coincide, or the network has one output.
+        When label, target or top_k is out of range or they contradict each other, the network has
+        one output, neither radius nor region is given or both are, or ``top_k`` leaves more sets
+        of classes to examine than are feasible.
     RegionError
         When the region is empty, the centre does not fit, or an l0 ball has no domain.
     """
     net = load(network)
     centre = net.batch(x)[0].reshape(-1)
-    count = net.n_outputs
-    if count < 2:
-        msg = "the network has one output; classes need at least two"
+    count = checked_class("top_k", top_k, max(net.n_outputs, 2))
+    if count == 0 or (target is not None and count > 1):
+        msg = f"top_k must be from 1 to {net.n_outputs - 1}, and 1 with a target; it is {top_k}"
         raise QueryError(msg)
-    right = _class("label", int(np.argmax(net(centre))) if label is None else label, count)
-    if target is None:
-        clauses = [beats(k, [right], count) for k in range(count) if k != right]
+    right, stack = wrong_classes(net, centre, label, target)
+    if region is None:
+        region = _ball(net, centre, radius, norm, (lower, upper))
+    elif not (radius is None and lower is None and upper is None):
+        msg = "a region takes the place of radius, lower and upper; give one or the other"
+        raise QueryError(msg)
+    elif region.n_inputs != net.n_inputs:
+        msg = f"the region has {region.n_inputs} inputs, the network {net.n_inputs}"
+        raise RegionError(msg)
+    watch, settings = Stopwatch(time_limit), Settings(bounds, formulation, restarts, threads, seed)
+    decision = Decision(net, region, stack, watch, settings)
+    pruned: list[ClauseResult] = []
+    if count > 1:
+        decision, pruned = decide_top_k(decision, right, count)
     else:
-        goal = _class("target", target, count)
-        if goal == right:
-            msg = f"target {target} is the label itself"
-            raise QueryError(msg)
-        clauses = [beats(goal, [k for k in range(count) if k != goal], count)]
-    if lower is None and upper is None and net.input_bounds is not None:
-        lower, upper = net.input_bounds
-    region = ball(centre, radius, norm, lower, upper)
-    settings = Settings(bounds, formulation, restarts, threads, seed)
-    decision = Decision(net, region, Stack(tuple(clauses)), Stopwatch(time_limit), settings)
-    decision.run()
-    return _verdict(decision, right, target)
+        decision.run()
+    return _verdict(decision, pruned, right, target, count)
 
 
-def _class(what: str, value: int, count: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        msg = f"{what} must be an integer, not {value!r}"
+def _ball(
+    network: Network,
+    centre: Array,
+    radius: float | None,
+    norm: str,
+    domain: tuple[npt.ArrayLike | None, npt.ArrayLike | None],
+) -> Region:
+    if radius is None:
+        msg = "give the radius of the ball, or a region"
         raise QueryError(msg)
-    if not 0 <= value < count:
-        msg = f"{what} {value} is out of range; the network has classes 0 to {count - 1}"
-        raise QueryError(msg)
-    return int(value)
+    if domain[0] is None and domain[1] is None and network.input_bounds is not None:
+        domain = network.input_bounds
+    return ball(centre, radius, norm, *domain)
 
 
-def _verdict(decision: Decision, label: int, target: int | None) -> Verdict:
+def _digest(region: Region) -> str:
+    if not isinstance(region, Constrained):
+        return region_digest(region)
+    digest = hashlib.sha256(_digest(region.base).encode())
+    for part in (region.rows.matrix, region.rows.lower, region.rows.upper):
+        digest.update(f"{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
+
+
+def _verdict(
+    decision: Decision, pruned: list[ClauseResult], label: int, target: int | None, top_k: int
+) -> Verdict:
     witness, network = decision.witness, decision.network
     status: VerdictStatus = "robust" if decision.excluded else "unresolved"
     if witness is not None:
@@ -120,8 +152,9 @@ def _verdict(decision: Decision, label: int, target: int | None) -> Verdict:
         status=status,
         label=label,
         target=None if target is None else int(target),
-        clauses=tuple(decision.results),
+        clauses=(*decision.results, *pruned),
         region=decision.region.describe(),
+        top_k=top_k,
         point=None if witness is None else witness.point,
         predicted=None if witness is None else int(np.argmax(network(witness.point))),
         margin=None if witness is None else witness.margin,
@@ -133,5 +166,7 @@ def _verdict(decision: Decision, label: int, target: int | None) -> Verdict:
         tolerances={"feasibility": FEASIBILITY, "margin": MARGIN},
         solver=decision.solver,
         fingerprint=network.fingerprint,
+        region_digest=_digest(decision.region),
+        dtype=network.dtype,
         seed=decision.settings.seed,
     )

@@ -14,8 +14,8 @@ from mipnet.network import Network
 from mipnet.network.layers.base import Array
 from mipnet.network.readers import load
 from mipnet.region import ball
-from mipnet.search.adversarial import _class
-from mipnet.search.decide import Settings
+from mipnet.search.classes import wrong_classes
+from mipnet.search.decide import MARGIN, Settings
 from mipnet.search.distance import DISTANCE_MARGIN, checked_norm, reach
 from mipnet.search.distortion_result import (
     CertifiedRadius,
@@ -25,10 +25,11 @@ from mipnet.search.distortion_result import (
     RadiusMethod,
     proven_radius,
 )
-from mipnet.search.goal import Stack, beats
+from mipnet.search.goal import Stack
 from mipnet.search.nearest import Nearest
 from mipnet.search.nearest_program import close_by_programs, polish_witness
 from mipnet.search.radius_search import RadiusSearch
+from mipnet.solver import FEASIBILITY
 
 #: Radius, relative to the size of the centre, at which the search of an open domain ends.
 _OPEN_END = 2.0**20
@@ -38,6 +39,8 @@ _FINEST = 1e-6
 _BOUND_SHARE, _BOUND_ACCURACY = 0.3, 0.05
 #: Share of the time for the attacks before any proof.
 _ATTACK_SHARE = 0.3
+#: What "proven" rests on.
+TOLERANCES = {"feasibility": FEASIBILITY, "margin": MARGIN, "distance": DISTANCE_MARGIN}
 
 
 def minimal_distortion(
@@ -317,6 +320,7 @@ class _Question:
             n_unstable=search.n_unstable,
             n_binaries=search.n_binaries,
             clocks=search.clocks + search.watch.clocks,
+            tolerances=TOLERANCES,
             solver=search.solver,
             fingerprint=self.network.fingerprint,
             seed=search.settings.seed,
@@ -340,33 +344,13 @@ class _Question:
             method=method,
             classes=classes,
             reason=reason,
+            tolerance=search.tolerance,
             clocks=search.clocks + search.watch.clocks,
+            tolerances=TOLERANCES,
+            solver=search.solver,
             fingerprint=self.network.fingerprint,
+            seed=search.settings.seed,
         )
-
-
-def wrong_classes(
-    network: Network, centre: Array, label: int | None, target: int | None
-) -> tuple[int, Stack]:
-    """Return the label, and a clause for every class that counts as wrong.
-
-    Raises
-    ------
-    QueryError
-        When label or target is out of range or they coincide, or the network has one output.
-    """
-    count = network.n_outputs
-    if count < 2:
-        msg = "the network has one output; classes need at least two"
-        raise QueryError(msg)
-    right = _class("label", int(np.argmax(network(centre))) if label is None else label, count)
-    if target is None:
-        return right, Stack(tuple(beats(k, [right], count) for k in range(count) if k != right))
-    goal = _class("target", target, count)
-    if goal == right:
-        msg = f"target {target} is the label itself"
-        raise QueryError(msg)
-    return right, Stack((beats(goal, [k for k in range(count) if k != goal], count),))
 
 
 def _size(centre: Array) -> float:

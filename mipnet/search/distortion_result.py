@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeVar
-
-import numpy as np
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 from mipnet.clocks import Clocks
-from mipnet.errors import QueryError
 from mipnet.network.layers.base import Array
-from mipnet.search.verdict import from_strict, to_strict
+from mipnet.search.record import Record
 
 DistortionStatus = Literal["optimal", "bounded", "none", "unresolved"]
 RadiusMethod = Literal["bounds", "exact"]
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class ClassDistance:
 
 
 @dataclass(frozen=True)
-class Distortion:
+class Distortion(Record):
     """Distance of the nearest adversarial point, between two proven bounds.
 
     Attributes
@@ -77,12 +71,17 @@ class Distortion:
     n_unstable, n_binaries : int
         Of the last bounds and of the largest program (0 when none was built).
     clocks : Clocks
+    tolerances : dict
+        What "proven" rests on: feasibility tolerance of the solver, margin of the clauses and of
+        the distance asked of it.
     solver : str
         Solver and version; empty when none was needed.
     fingerprint : str
         Of the network.
     seed : int
     """
+
+    DERIVED: ClassVar[tuple[str, ...]] = ("gap", "robust_radius")
 
     status: DistortionStatus
     norm: str
@@ -101,6 +100,7 @@ class Distortion:
     n_unstable: int = 0
     n_binaries: int = 0
     clocks: Clocks = field(default_factory=Clocks, compare=False)
+    tolerances: dict[str, float] = field(default_factory=dict)
     solver: str = ""
     fingerprint: str = ""
     seed: int = 0
@@ -117,28 +117,6 @@ class Distortion:
         """Largest radius whose closed ball is proven to hold no adversarial point, or -inf."""
         return proven_radius(self.classes)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, fit for JSON."""
-        plain = asdict(self)
-        plain["point"] = None if self.point is None else [float(v) for v in self.point]
-        plain["format"] = FORMAT
-        return plain
-
-    def to_json(self) -> str:
-        """JSON text; infinite numbers become ``{"float": "inf"}``."""
-        return json.dumps(to_strict(self.to_dict()), allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Distortion:
-        """Read what :meth:`to_json` wrote.
-
-        Raises
-        ------
-        QueryError
-            When the text is no distortion of this format.
-        """
-        return _read(cls, text, "distortion")
-
     def __str__(self) -> str:
         lines = [
             f"{self.status}: {self.lower:.6g} <= {self.norm} distance <= {self.upper:.6g} "
@@ -153,7 +131,7 @@ class Distortion:
 
 
 @dataclass(frozen=True)
-class CertifiedRadius:
+class CertifiedRadius(Record):
     """Largest radius proven robust; ``float(result)`` is the radius.
 
     Attributes
@@ -173,8 +151,16 @@ class CertifiedRadius:
         What is proven about each class.
     reason : str
         Why the answer is incomplete; empty otherwise.
+    tolerance : float
+        Accuracy asked for, relative to the radius.
     clocks : Clocks
+    tolerances : dict
+        As of :class:`Distortion`.
+    solver : str
+        Solver and version; empty when none was needed.
     fingerprint : str
+        Of the network.
+    seed : int
     """
 
     radius: float
@@ -185,26 +171,15 @@ class CertifiedRadius:
     method: RadiusMethod
     classes: tuple[ClassDistance, ...] = ()
     reason: str = ""
+    tolerance: float = 0.0
     clocks: Clocks = field(default_factory=Clocks, compare=False)
+    tolerances: dict[str, float] = field(default_factory=dict)
+    solver: str = ""
     fingerprint: str = ""
+    seed: int = 0
 
     def __float__(self) -> float:
         return self.radius
-
-    def to_json(self) -> str:
-        """JSON text; infinite numbers become ``{"float": "inf"}``."""
-        return json.dumps(to_strict({**asdict(self), "format": FORMAT}), allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> CertifiedRadius:
-        """Read what :meth:`to_json` wrote.
-
-        Raises
-        ------
-        QueryError
-            When the text is no radius of this format.
-        """
-        return _read(cls, text, "certified radius")
 
     def __str__(self) -> str:
         found = f"{self.norm} radius {self.radius:.6g} (label {self.label}, by {self.method})"
@@ -215,24 +190,3 @@ def proven_radius(classes: Sequence[ClassDistance]) -> float:
     """Radius within which every class is excluded, or -inf."""
     least = min((c.radius for c in classes), default=-1.0)
     return least if least >= 0.0 else -math.inf
-
-
-R = TypeVar("R", Distortion, CertifiedRadius)
-
-
-def _read(kind: type[R], text: str, what: str) -> R:
-    try:
-        plain = from_strict(json.loads(text))
-        if plain.pop("format") != FORMAT:
-            msg = f"not a {what} of format {FORMAT}"
-            raise QueryError(msg)
-        plain["classes"] = tuple(ClassDistance(**entry) for entry in plain["classes"])
-        plain["clocks"] = Clocks(**plain["clocks"])
-        if plain.get("point") is not None:
-            plain["point"] = np.array(plain["point"], dtype=np.float64)
-        return kind(**plain)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        if isinstance(error, QueryError):
-            raise
-        msg = f"not a {what}: {error}"
-        raise QueryError(msg) from error

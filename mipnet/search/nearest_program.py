@@ -14,7 +14,7 @@ from mipnet.errors import BoundsError, SolverError
 from mipnet.network.layers.base import Array
 from mipnet.region import Box
 from mipnet.search.decide import BISECTION_INPUTS, MARGIN, MIP_UNSTABLE
-from mipnet.search.distance import LEAK, WIDER, DistanceModel
+from mipnet.search.distance import DISTANCE_MARGIN, LEAK, WIDER, DistanceModel
 from mipnet.search.radius_search import RadiusSearch
 from mipnet.solver import (
     FEASIBILITY,
@@ -190,8 +190,15 @@ class _Programs:
             return None
 
     def judge(self, i: int, answer: Solution) -> bool:
-        """Take over the bound of the solver, unless a known point contradicts it."""
+        """Take over the bound of the solver, unless a known point or its own contradicts it."""
         search = self.search
+        # An optimum has a point, and no bound is above a value that is reached.
+        reached = answer.objective
+        if reached is None:
+            reached = -np.inf if answer.status is Status.OPTIMAL else np.inf
+        if not answer.bound <= reached + DISTANCE_MARGIN:
+            search.reason = f"{search.floors[i].name}: the solver's answer contradicts itself"
+            return False
         floor = self.model.proven(answer.bound)
         witness = search.nearest.witness
         if witness is not None and witness.clause == i and floor > search.upper:

@@ -53,7 +53,7 @@ class OnnxReference:
             )
         # The exceptions of onnxruntime share no class of their own.
         except Exception as error:
-            msg = f"onnxruntime does not take the model: {error}"
+            msg = f"onnxruntime does not take the model: {_short(error)}"
             raise QueryError(msg) from error
         self.name = f"onnxruntime {ort.__version__}"
         entry = next(i for i in self.session.get_inputs())
@@ -74,13 +74,19 @@ class OnnxReference:
         try:
             outputs = self.session.run(None, {self.entry: values})[0]
         except Exception as error:
-            msg = f"onnxruntime fails: {error}"
+            msg = f"onnxruntime fails: {_short(error)}"
             raise QueryError(msg) from error
         return np.asarray(outputs, dtype=np.float64).reshape(-1)
 
 
 def reference(source: object, network: Network, threads: int = 1) -> tuple[Any, str]:
-    """Return an :class:`OnnxReference` and its name, or None and why there is none."""
+    """Return an :class:`OnnxReference` and its name, or None and why there is none.
+
+    Raises
+    ------
+    QueryError
+        When onnxruntime is installed and does not take the model.
+    """
     is_bytes = isinstance(source, (bytes, bytearray, memoryview)) and head(source, 2) != b"PK"
     is_onnx = has_suffix(source, ".onnx", ".onnx.gz") or is_instance(source, "onnx", "ModelProto")
     if not (is_bytes or is_onnx):
@@ -89,8 +95,6 @@ def reference(source: object, network: Network, threads: int = 1) -> tuple[Any, 
         made = OnnxReference(source, network.n_inputs, threads)
     except ImportError:
         return None, "onnxruntime is not installed"
-    except QueryError as error:
-        return None, str(error)
     return made, made.name
 
 
@@ -124,3 +128,9 @@ def _model(source: Any) -> Any:
         # A path, not its bytes: weights may lie in files beside it.
         return gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else str(path)
     return bytes(source) if not hasattr(source, "SerializeToString") else source.SerializeToString()
+
+
+def _short(error: Exception) -> str:
+    """First part of a message, in one line."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "..."

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from mipnet.clocks import Clocks
-from mipnet.errors import QueryError
 from mipnet.network.layers.base import Array
+from mipnet.search.record import Record
 
 VerdictStatus = Literal["robust", "witness", "unresolved"]
 Outcome = Literal["excluded", "witness", "open"]
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Witness:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Record):
     """``robust``, ``witness`` or ``unresolved``.
 
     Attributes
@@ -81,16 +80,19 @@ class Verdict:
     target : int or None
         The class asked for; None for any other than ``label``.
     clauses : tuple of ClauseResult
-        One entry for each class examined.
+        One entry for each class (or set of classes) examined, and what decided it.
     region : dict
         Kind, radius and size of the region.
+    top_k : int
+        The label has to stay among this many largest outputs.
     point : array, shape (n_inputs,), or None
         The witness, inside the region without tolerance.
     predicted : int or None
         Class of the witness in float64.
     margin, margin_own : float or None
         How far the outputs of the witness pass the boundary, in float64 and in the dtype of the
-        model: ``y[k] - y[label]``, or ``y[target]`` minus the next largest output.
+        model: ``y[k] - y[label]`` (with ``top_k`` the k-th largest of these), or ``y[target]``
+        minus the next largest output.
     reason : str
         Why the question is unresolved; empty otherwise.
     n_unstable, n_binaries : int
@@ -102,14 +104,21 @@ class Verdict:
         Solver and version; empty when none was needed.
     fingerprint : str
         Of the network.
+    region_digest : str
+        SHA-256 of the region: centre, domain and all.
+    dtype : str
+        Floating type of the model.
     seed : int
     """
+
+    DERIVED: ClassVar[tuple[str, ...]] = ("bound", "methods")
 
     status: VerdictStatus
     label: int
     target: int | None
     clauses: tuple[ClauseResult, ...]
     region: dict[str, Any]
+    top_k: int = 1
     point: Array | None = field(default=None, compare=False)
     predicted: int | None = None
     margin: float | None = None
@@ -121,6 +130,8 @@ class Verdict:
     tolerances: dict[str, float] = field(default_factory=dict)
     solver: str = ""
     fingerprint: str = ""
+    region_digest: str = ""
+    dtype: str = "float64"
     seed: int = 0
 
     @property
@@ -128,42 +139,15 @@ class Verdict:
         """Proven upper bound of the largest margin of any examined class."""
         return max((c.bound for c in self.clauses), default=-np.inf)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, fit for JSON."""
-        plain = asdict(self)
-        plain["point"] = None if self.point is None else [float(v) for v in self.point]
-        plain["format"] = FORMAT
-        return plain
-
-    def to_json(self) -> str:
-        """JSON text; infinite bounds become strings."""
-        return json.dumps(to_strict(self.to_dict()), allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Verdict:
-        """Read what :meth:`to_json` wrote.
-
-        Raises
-        ------
-        QueryError
-            When the text is no verdict of this format.
-        """
-        try:
-            plain = from_strict(json.loads(text))
-            if plain.pop("format") != FORMAT:
-                msg = f"not a verdict of format {FORMAT}"
-                raise QueryError(msg)
-            clauses = tuple(ClauseResult(**c) for c in plain.pop("clauses"))
-            point = plain.pop("point")
-            clocks = Clocks(**plain.pop("clocks"))
-            array = None if point is None else np.array(point, dtype=np.float64)
-            return cls(clauses=clauses, point=array, clocks=clocks, **plain)
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            msg = f"not a verdict: {error}"
-            raise QueryError(msg) from error
+    @property
+    def methods(self) -> dict[str, int]:
+        """How many clauses each method excluded or reached."""
+        return counted(self.clauses)
 
     def __str__(self) -> str:
-        lines = [f"{self.status} (label {self.label}, {self.region})"]
+        asked = "" if self.target is None else f", target {self.target}"
+        asked += "" if self.top_k == 1 else f", top {self.top_k}"
+        lines = [f"{self.status} (label {self.label}{asked}, {self.region})"]
         if self.reason:
             lines.append(f"  reason: {self.reason}")
         if self.point is not None:
@@ -175,23 +159,6 @@ class Verdict:
         return "\n".join(lines)
 
 
-def to_strict(value: Any) -> Any:
-    """Plain data with infinite and NaN numbers in a form JSON allows."""
-    if isinstance(value, dict):
-        return {key: to_strict(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_strict(v) for v in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return {"float": str(value)}
-    return value
-
-
-def from_strict(value: Any) -> Any:
-    """Undo :func:`to_strict`."""
-    if isinstance(value, dict):
-        if set(value) == {"float"}:
-            return float(value["float"])
-        return {key: from_strict(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [from_strict(v) for v in value]
-    return value
+def counted(clauses: Iterable[ClauseResult]) -> dict[str, int]:
+    """How many clauses each method decided."""
+    return dict(sorted(Counter(c.method for c in clauses if c.outcome != "open").items()))

@@ -49,8 +49,8 @@ def verify(
     :func:`mipnet.find_adversarial`. Proofs cover the exact decimals of the file and count ``<`` as
     ``<=``. A counterexample lies in the box exactly and satisfies the constraints, strict ones
     strictly, with no tolerance: in float64 and, for an ONNX model with onnxruntime installed, in a
-    run of the original model. A model that onnxruntime evaluates otherwise than mipnet is decided
-    neither way.
+    run of the original model. A model that onnxruntime refuses, or evaluates otherwise than mipnet,
+    is decided neither way.
 
     Parameters
     ----------
@@ -93,9 +93,14 @@ def verify(
         if declared != actual:
             msg = f"{found.source} declares {declared} {what}, {net.source} has {actual}"
             raise QueryError(msg)
-    model, confirmation = reference(network, net, threads)
+    model, doubt = None, ""
+    try:
+        model, confirmation = reference(network, net, threads)
+    except QueryError as error:
+        # Whatever mipnet makes of it, it is no model to others.
+        confirmation = doubt = str(error)
     settings = Settings(bounds, formulation, restarts, threads, seed)
-    search = _Search(net, found, model, watch, settings)
+    search = _Search(net, found, model, watch, settings, reason=doubt)
     search.run()
     return search.result(confirmation)
 
@@ -171,7 +176,7 @@ class _Search:
     def run(self) -> None:
         """Ask every part; those that ran out of their share of the time get what is left."""
         try:
-            self.reason = self.misread()
+            self.reason = self.reason or self.misread()
             waiting = [] if self.reason else self.parts
             for share in (0.5, 1.0):
                 waiting = self.round(waiting, 1.0 if len(waiting) == 1 else share)
@@ -205,6 +210,9 @@ class _Search:
                 self.ask(part, watch)
             except MipnetError as error:
                 part.reason = str(error)
+            # Whatever else the engine breaks down with is no answer either.
+            except Exception as error:
+                part.reason = f"{type(error).__name__}: {error}"
             finally:
                 self.clocks += watch.clocks
             if part.open and _short_of_time(watch, part.reason):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
-
-import numpy as np
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 from mipnet.clocks import Clocks
 from mipnet.errors import QueryError
 from mipnet.network.layers.base import Array
-from mipnet.search.verdict import ClauseResult, from_strict, to_strict
+from mipnet.search.record import Record
+from mipnet.search.verdict import ClauseResult, counted
 
 VerifyStatus = Literal["unsat", "sat", "timeout", "unknown"]
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class CaseResult:
 
 
 @dataclass(frozen=True)
-class VerifyResult:
+class VerifyResult(Record):
     """``unsat``, ``sat``, ``timeout`` or ``unknown``.
 
     Attributes
@@ -82,6 +78,8 @@ class VerifyResult:
     seed : int
     """
 
+    DERIVED: ClassVar[tuple[str, ...]] = ("methods",)
+
     status: VerifyStatus
     network: str
     prop: str
@@ -104,12 +102,7 @@ class VerifyResult:
     @property
     def methods(self) -> dict[str, int]:
         """How many clauses each method excluded or reached."""
-        counts: dict[str, int] = {}
-        for case in self.cases:
-            for clause in case.clauses:
-                if clause.outcome != "open":
-                    counts[clause.method] = counts.get(clause.method, 0) + 1
-        return counts
+        return counted(clause for case in self.cases for clause in case.clauses)
 
     def counterexample(self) -> str:
         """Write the point in the format of the competitions, ``((X_0 0.5) ... (Y_0 1.0))``.
@@ -126,45 +119,6 @@ class VerifyResult:
         entries += [f"(Y_{j} {value!r})" for j, value in enumerate(self.outputs.tolist())]
         return "(" + "\n ".join(entries) + ")"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, fit for JSON."""
-        plain = asdict(self)
-        for name in ("point", "outputs"):
-            if plain[name] is not None:
-                plain[name] = plain[name].tolist()
-        plain["format"] = FORMAT
-        return plain
-
-    def to_json(self) -> str:
-        """JSON text; infinite bounds become ``{"float": "inf"}``."""
-        return json.dumps(to_strict(self.to_dict()), allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> VerifyResult:
-        """Read what :meth:`to_json` wrote.
-
-        Raises
-        ------
-        QueryError
-            When the text is no result of this format.
-        """
-        try:
-            plain = from_strict(json.loads(text))
-            if plain.pop("format") != FORMAT:
-                msg = f"not a result of format {FORMAT}"
-                raise QueryError(msg)
-            cases = tuple(_case(entry) for entry in plain.pop("cases"))
-            for name in ("point", "outputs"):
-                if plain[name] is not None:
-                    plain[name] = np.array(plain[name], dtype=np.float64)
-            inputs, clocks = tuple(plain.pop("inputs")), Clocks(**plain.pop("clocks"))
-            return cls(cases=cases, inputs=inputs, clocks=clocks, **plain)
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            if isinstance(error, QueryError):
-                raise
-            msg = f"not a result of verify: {error}"
-            raise QueryError(msg) from error
-
     def __str__(self) -> str:
         lines = [f"{self.status} ({self.prop} on {self.network}, {self.seconds:.2f} s)"]
         if self.reason:
@@ -174,8 +128,3 @@ class VerifyResult:
         lines.append(f"  {clauses} clause(s) in {len(self.cases)} box(es): {', '.join(parts)}")
         lines.append(f"  model run by: {self.confirmation}")
         return "\n".join(lines)
-
-
-def _case(entry: dict[str, Any]) -> CaseResult:
-    clauses = tuple(ClauseResult(**clause) for clause in entry.pop("clauses"))
-    return CaseResult(clauses=clauses, **entry)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,41 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mipnet.errors import MissingPackageError, QueryError, RegionError
-from mipnet.network import Affine, Network
+from mipnet.errors import MissingPackageError, QueryError, RegionError, SolverError
+from mipnet.network import Network
 from mipnet.search import Verdict, accuracy, find_adversarial
 from mipnet.search.accuracy import robust_accuracy
-from mipnet.search.accuracy_result import RobustAccuracy
+from tests.search.accuracy_cases import NET, RADIUS, WHOLE, Calls, X, Y, ask, unresolved
 from tests.search.search_cases import random_network
-
-NET = random_network(3, (3, 6, 3), 1.5)
-RNG = np.random.default_rng(7)
-X = RNG.uniform(-1.0, 1.0, (14, 3))
-Y = np.argmax(NET(X), axis=1)
-Y[3] = (Y[3] + 1) % 3
-RADIUS = 0.25
-
-
-def ask(**keywords: Any) -> RobustAccuracy:
-    given = {"radius": RADIUS, "lower": -1.0, "upper": 1.0, "progress": False}
-    return robust_accuracy(NET, X, Y, **{**given, **keywords})
-
-
-WHOLE = ask()
-
-
-class Calls:
-    """Stands in for find_adversarial: counts, and ends differently when told to."""
-
-    def __init__(self, then: Any = None, after: int = 0) -> None:
-        self.points: list[list[float]] = []
-        self.then, self.after = then, after
-
-    def __call__(self, network: Network, x: np.ndarray, label: int, **keywords: Any) -> Verdict:
-        self.points.append(x.tolist())
-        if self.then is not None and len(self.points) > self.after:
-            return self.then()  # type: ignore[no-any-return]
-        return find_adversarial(network, x, label, **keywords)
 
 
 @pytest.fixture
@@ -82,163 +55,8 @@ def test_every_sample_agrees_with_its_own_question() -> None:
 def test_jobs_give_the_same_answers(tmp_path: Path) -> None:
     twin = ask(jobs=2, results=tmp_path / "r")
     assert twin == WHOLE
-    assert len((tmp_path / "r").read_text().splitlines()) == 14
+    assert len((tmp_path / "r").read_text().splitlines()) == 15
     assert ask(results=tmp_path / "r") == WHOLE
-
-
-def test_nothing_is_asked_twice(tmp_path: Path, calls: Calls) -> None:
-    path = tmp_path / "r"
-    first = ask(results=path)
-    assert len(calls.points) == 13
-    lines = path.read_bytes()
-    again = ask(results=path)
-    assert again == first == WHOLE
-    assert all(s.resumed for s in again.samples)
-    assert len(calls.points) == 13
-    assert path.read_bytes() == lines
-    more = robust_accuracy(
-        NET, [*X, [0.0, 0.5, 0.0]], [*Y, 0], radius=RADIUS, lower=-1, upper=1, results=path
-    )
-    assert len(calls.points) == 13 + (more.samples[-1].status != "misclassified")
-    shuffled = robust_accuracy(
-        NET, X[::-1], Y[::-1], radius=RADIUS, lower=[-1.0] * 3, upper=1.0, results=path
-    )
-    assert [s.status for s in shuffled.samples] == [s.status for s in WHOLE.samples][::-1]
-    assert [s.index for s in shuffled.samples] == list(range(14))
-    assert all(s.resumed for s in shuffled.samples)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"radius": 0.2500001},
-        {"norm": "l1"},
-        {"lower": -2.0},
-        {"upper": None},
-        {"bounds": "crown"},
-        {"formulation": "other"},
-        {"restarts": 3},
-        {"seed": 1},
-    ],
-)
-def test_another_question_is_asked_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
-) -> None:
-    path = tmp_path / "r"
-    ask(results=path)
-    counter = Calls(then=lambda: WHOLE.samples[0].verdict)
-    monkeypatch.setattr(accuracy, "find_adversarial", counter)
-    changed = ask(results=path, **change)
-    assert len(counter.points) == 13
-    assert not any(s.resumed for s in changed.samples)
-
-
-def test_another_network_or_label_is_asked_anew(tmp_path: Path, calls: Calls) -> None:
-    path = tmp_path / "r"
-    given = {"radius": RADIUS, "lower": -1.0, "upper": 1.0, "results": path}
-    robust_accuracy(NET, X[:2], Y[:2], **given)
-    nudged = NET.with_layers(
-        {"affine1": Affine(NET.by_name["affine1"].layer.parameters[0], [0.1] * 3)}
-    )
-    robust_accuracy(nudged, X[:2], np.argmax(nudged(X[:2]), axis=1), **given)
-    assert len(calls.points) == 4
-    wrong = robust_accuracy(NET, X[:2], (Y[:2] + 1) % 3, **given)
-    assert wrong.counts["misclassified"] == 2
-    assert not any(s.resumed for s in wrong.samples)
-
-
-def unresolved(reason: str = "time limit reached") -> Verdict:
-    return Verdict("unresolved", int(Y[0]), None, (), {}, reason=reason)
-
-
-def test_undecided_samples_get_more_time_but_not_the_same_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    late = Calls(then=unresolved)
-    monkeypatch.setattr(accuracy, "find_adversarial", late)
-    path = tmp_path / "r"
-    assert ask(results=path, time_limit=1.0).counts["unresolved"] == 13
-    assert ask(results=path, time_limit=0.5).counts["unresolved"] == 13
-    assert ask(results=path, time_limit=1.0).counts["unresolved"] == 13
-    assert len(late.points) == 13
-    monkeypatch.setattr(accuracy, "find_adversarial", find_adversarial)
-    assert ask(results=path, time_limit=60.0) == WHOLE
-    assert ask(results=path) == WHOLE
-    assert ask(results=path, time_limit=1.0) == WHOLE
-
-
-def test_a_torn_last_line_is_set_aside_and_redone(tmp_path: Path, calls: Calls) -> None:
-    path, torn = tmp_path / "r", tmp_path / "r.torn"
-    ask(results=path)
-    whole = path.read_bytes()
-    last = whole.rindex(b"\n", 0, -1) + 1
-    for size in (last + 1, last + 40, len(whole) - 1):
-        path.write_bytes(whole[:size])
-        torn.unlink(missing_ok=True)
-        before = len(calls.points)
-        assert ask(results=path) == WHOLE
-        assert len(calls.points) == before + 1
-        assert torn.read_bytes() == whole[last:size] + b"\n"
-        assert path.read_bytes().startswith(whole[:last])
-        assert [json.loads(line) for line in path.read_bytes().splitlines()]
-    torn.unlink()
-    path.write_bytes(whole)
-    ask(results=path)
-    assert not torn.exists()
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "no json",
-        "{}",
-        "[]",
-        "null",
-        '{"format": "other", "version": 1}',
-        '{"format": "mipnet.robust_accuracy", "version": 2}',
-        '{"format": "mipnet.robust_accuracy", "version": 1, "sample": {"status": "fine"}}',
-    ],
-)
-def test_other_damage_is_refused_with_its_line(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "r"
-    ask(results=path)
-    lines = path.read_text().splitlines()
-    lines[4] = line
-    path.write_text("\n".join(lines) + "\n")
-    before = path.read_bytes()
-    with pytest.raises(QueryError, match="line 5"):
-        ask(results=path)
-    assert path.read_bytes() == before
-
-
-def altered(path: Path, change: Any) -> None:
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    for line in lines:
-        change(line["sample"])
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def test_a_status_that_its_verdict_denies_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "r"
-    ask(results=path)
-    altered(path, lambda sample: sample.update(status="robust"))
-    with pytest.raises(QueryError, match="the verdict says"):
-        ask(results=path)
-
-
-def test_a_witness_that_is_none_is_asked_anew(tmp_path: Path, calls: Calls) -> None:
-    path = tmp_path / "r"
-    ask(results=path)
-    witnesses = WHOLE.counts["witness"]
-    for change in (
-        lambda v: v.update(point=X[0].tolist()),
-        lambda v: v.update(point=[5.0, 5.0, 5.0]),
-        lambda v: v.update(point=None),
-    ):
-        altered(path, lambda s, f=change: f(s["verdict"]) if s["status"] == "witness" else None)
-        before = len(calls.points)
-        assert ask(results=path) == WHOLE
-        assert len(calls.points) == before + witnesses
 
 
 def test_no_time_leaves_everything_open(tmp_path: Path) -> None:
@@ -248,7 +66,7 @@ def test_no_time_leaves_everything_open(tmp_path: Path) -> None:
     assert (found.reason, found.clean) == ("time limit reached", None)
     assert (found.certified, found.attacked) == (0.0, 1.0)
     assert "not known" in str(found)
-    assert path.read_bytes() == b""
+    assert len(path.read_text().splitlines()) == 1
 
 
 def test_total_time_limits_what_a_sample_gets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,6 +86,39 @@ def test_total_time_limits_what_a_sample_gets(monkeypatch: pytest.MonkeyPatch) -
     assert limits[26:] == [None] * 13
 
 
+def test_an_error_of_the_solver_leaves_its_sample_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Verdict:
+        msg = "HiGHS refused the model"
+        raise SolverError(msg)
+
+    path = tmp_path / "r"
+    monkeypatch.setattr(accuracy, "find_adversarial", Calls(broken, after=5))
+    found = ask(results=path)
+    assert found.samples[:6] == WHOLE.samples[:6]
+    assert {(s.status, s.reason) for s in found.samples[6:]} == {
+        ("unresolved", "HiGHS refused the model")
+    }
+    assert (found.clean, found.counts["unresolved"]) == (13 / 14, 8)
+    assert ask(results=path) == found
+
+
+def test_a_worker_that_dies_leaves_the_rest_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accuracy, "examine", dies)
+    found = ask(jobs=2)
+    assert found.reason == "a worker process died"
+    assert found.counts["unresolved"] >= 10
+    for sample, known in zip(found.samples, WHOLE.samples, strict=True):
+        assert sample == known or (sample.status, sample.reason) == ("unresolved", found.reason)
+
+
+def dies(task: accuracy.Task) -> Any:
+    if task.index == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return WHOLE.samples[task.index]
+
+
 def stop() -> Verdict:
     raise KeyboardInterrupt
 
@@ -280,7 +131,7 @@ def test_interrupt_returns_what_is_known_and_resumes(
     monkeypatch.setattr(accuracy, "find_adversarial", Calls(then, after=5))
     found = ask(results=path)
     assert found.reason == "interrupted"
-    assert len(path.read_text().splitlines()) == 6
+    assert len(path.read_text().splitlines()) == 7
     assert found.samples[:6] == WHOLE.samples[:6]
     assert {s.status for s in found.samples[6:]} == {"unresolved"}
     assert {s.reason for s in found.samples[6:]} == {"interrupted"}

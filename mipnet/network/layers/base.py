@@ -1,7 +1,9 @@
 """The protocol every layer fulfils, and the registry that enforces it.
 
 A layer is one file with five rules: semantics (:meth:`Layer.forward`, :meth:`Layer.gradient`),
-interval rule, linear-relaxation rule and encoding rule. Arrays are batch first.
+interval rule, linear-relaxation rule and encoding rule. Arrays are batch first. Layers that are
+linear in one input share the rules of :class:`mipnet.network.layers.linear.Linear`, elementwise
+nonlinear ones those of :class:`mipnet.network.layers.elementwise.Elementwise`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from mipnet.errors import NetworkError
 from mipnet.network.interval import Interval, LinearForm, Lines
 
 Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
 Shape = tuple[int, ...]
 Relaxation = tuple[Array, ...]
@@ -35,7 +38,7 @@ class Layer(ABC):
     """
 
     kind: ClassVar[str]
-    arity: ClassVar[int] = 1
+    arity: int = 1
 
     @abstractmethod
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -154,6 +157,11 @@ class Layer(ABC):
         """Arrays the layer holds, in a fixed order."""
         return ()
 
+    @property
+    def attributes(self) -> tuple[object, ...]:
+        """Plain values (numbers, texts, tuples of them) that set the layer apart, in order."""
+        return ()
+
     def cast(self, dtype: npt.DTypeLike) -> Self:
         """Return the layer with its arrays in another floating type (for replays)."""
         del dtype
@@ -161,8 +169,75 @@ class Layer(ABC):
 
     @property
     def nonlinear(self) -> bool:
-        """Whether bounds of the inputs decide how the layer is relaxed and encoded."""
+        """Whether bounds of the inputs decide how the layer is relaxed and encoded.
+
+        Such a layer has one input.
+        """
         return False
+
+    @property
+    def band(self) -> float:
+        """Half width of the band around a piecewise-linear function that the encoding allows.
+
+        0 where the encoding is exact.
+        """
+        return 0.0
+
+    @property
+    def hinged(self) -> bool:
+        """Whether the layer is elementwise and linear on either side of zero.
+
+        Then the sign of an input settles its phase.
+        """
+        return False
+
+    def unstable(self, box: Interval) -> Flags:
+        """Tell the inputs of a nonlinear layer that their bounds leave without a linear form.
+
+        They are worth tightening, and may cost binaries. The phase of a ReLU unless overridden.
+
+        Parameters
+        ----------
+        box : Interval
+            Bounds of the input.
+
+        Returns
+        -------
+        array of bool, shape (batch, *shape)
+        """
+        return (box.lower < 0.0) & (box.upper > 0.0)
+
+    def inactive(self, box: Interval) -> Flags:
+        """Tell the inputs of a nonlinear layer that, within bounds, do not change its output.
+
+        That of a ReLU unless overridden. Shapes as for :meth:`unstable`.
+        """
+        return (box.upper <= 0.0) & (box.lower < 0.0)
+
+    def start(self, relaxation: Relaxation) -> Array | None:
+        """Slopes that :meth:`backward` uses by itself; None where it leaves no choice.
+
+        A slope in [0, 1] picks one of a family of lower lines for each output of the layer, all
+        of them sound, shape (batch, *output_shape).
+        """
+        del relaxation
+        return None
+
+    def gain(self, relaxation: Relaxation, *values: Array) -> Array:
+        """Return the derivative of the lower lines by their slopes.
+
+        Parameters
+        ----------
+        relaxation : tuple of array
+        *values : array, shape (batch, targets, *shape)
+            Value of each input.
+
+        Returns
+        -------
+        array, shape (batch, targets, *output_shape)
+        """
+        del relaxation
+        return np.zeros_like(values[0])
 
 
 L = TypeVar("L", bound=type[Layer])

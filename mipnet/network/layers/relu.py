@@ -22,6 +22,20 @@ class ReLU(Layer):
         """True: the phase of each neuron follows from its bounds."""
         return True
 
+    @property
+    def hinged(self) -> bool:
+        """True."""
+        return True
+
+    def start(self, relaxation: Relaxation) -> Array | None:
+        """See :meth:`Layer.start`."""
+        return relaxation[2]
+
+    def gain(self, relaxation: Relaxation, *values: Array) -> Array:
+        """See :meth:`Layer.gain`."""
+        del relaxation
+        return values[0]
+
     def output_shape(self, *shapes: Shape) -> Shape:
         """See :meth:`Layer.output_shape`."""
         return shapes[0]

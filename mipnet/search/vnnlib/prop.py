@@ -186,7 +186,7 @@ def parse_property(text: str, source: str = "vnnlib") -> Property:
     place = Text(source, text)
     reader = Reader(place)
     formulas: list[Junction] = []
-    counts = {"X": 0, "Y": 0}
+    declared: dict[str, dict[int, int]] = {"X": {}, "Y": {}}
     for command in place.commands():
         head = command.head
         if head == "assert":
@@ -194,23 +194,34 @@ def parse_property(text: str, source: str = "vnnlib") -> Property:
                 raise place.error(command.at, "'assert' takes one formula")
             formulas.append(reader.formula(command.items[1]))
         elif head in {"declare-const", "declare-fun"}:
-            _declare(command, place, reader, counts)
+            _declare(command, place, reader, declared)
         elif head not in _IGNORED:
             what = f"unknown command {shown(head)}" if head else "expected a command"
             if head in {"vnnlib-version", "declare-network"}:
                 what = f"{shown(head)} belongs to VNN-LIB 2; version 1.0 is read"
             raise place.error(command.at, what)
-    for kind, count in counts.items():
-        if count == 0:
-            raise place.error(0, f"declares no {kind}_0")
+    n_inputs, n_outputs = (_counted(kind, found, place) for kind, found in declared.items())
     normal = normalise(formulas, place)
-    base = tuple(normal.base.get(i, Range()) for i in range(counts["X"]))
+    base = tuple(normal.base.get(i, Range()) for i in range(n_inputs))
     _check_bounds(normal, base, source)
     cases = tuple(Case(changes, clauses) for changes, clauses in normal.boxes)
-    return Property(source, counts["X"], counts["Y"], base, cases)
+    return Property(source, n_inputs, n_outputs, base, cases)
 
 
-def _declare(command: Group, place: Text, reader: Reader, counts: dict[str, int]) -> None:
+def _counted(kind: str, found: dict[int, int], place: Text) -> int:
+    """Count names, from their indices and places; none may be missing in between."""
+    missing = next((i for i in range(len(found)) if i not in found), None)
+    if not found:
+        raise place.error(0, f"declares no {kind}_0")
+    if missing is not None:
+        last = max(found)
+        raise place.error(found[last], f"{kind}_{last} is declared, {kind}_{missing} is not")
+    return len(found)
+
+
+def _declare(
+    command: Group, place: Text, reader: Reader, declared: dict[str, dict[int, int]]
+) -> None:
     parts = command.items[1:]
     if command.head == "declare-fun" and len(parts) == 3:
         arguments = parts.pop(1)
@@ -227,10 +238,7 @@ def _declare(command: Group, place: Text, reader: Reader, counts: dict[str, int]
     letter, index = match[1], int(match[2])
     if name in reader.names:
         raise place.error(parts[0].at, f"{name} is declared twice")
-    if index != counts[letter]:
-        missing = f"{letter}_{counts[letter]}"
-        raise place.error(parts[0].at, f"{name} is declared before {missing}")
-    counts[letter] += 1
+    declared[letter][index] = parts[0].at
     reader.names[name] = index if letter == "X" else -1 - index
 
 

@@ -1,0 +1,94 @@
+"""What the questions about single items of a data set share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.bench.data import Data
+from mipnet.bench.problems.base import Check, Instance, Problem, selection
+from mipnet.errors import QueryError
+from mipnet.network import Network
+
+Array = npt.NDArray[np.float64]
+NORMS = ("linf", "l1", "l2", "l0")
+PARTS = ("test", "train")
+
+
+def one_of(known: tuple[str, ...]) -> Check:
+    """Check that a value is one of some words."""
+    return lambda value: (
+        "" if value in known else f"must be one of {', '.join(known)}, not {value!r}"
+    )
+
+
+def radius(value: float | None) -> str:
+    """Check the radius of a ball."""
+    good = value is None or 0.0 <= value < math.inf
+    return "" if good else f"must be a finite number from 0 on, not {value!r}"
+
+
+def target(value: str | int) -> str:
+    """Check the class asked for."""
+    good = isinstance(value, int) or value in {"any", "second"}
+    return "" if good else f"must be 'any', 'second' or a class, not {value!r}"
+
+
+def _items(value: int | tuple[int, ...]) -> str:
+    good = value >= 1 if isinstance(value, int) else bool(value) and min(value) >= 0
+    return "" if good else f"must be a number from 1 on, or a list of positions, not {value!r}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemProblem(Problem):
+    """A question about each of some items.
+
+    Parameters
+    ----------
+    items : int or tuple of int
+        The first so many items of the part, or their positions in it.
+    part : {"test", "train"}
+    """
+
+    items: int | tuple[int, ...] = selection(10, check=_items)
+    part: str = selection("test", check=one_of(PARTS))
+
+    def instances(self, data: Data | None) -> Iterator[Instance]:
+        """See :meth:`Problem.instances`."""
+        if data is None:
+            msg = f"the problem kind {self.kind!r} needs data"
+            raise QueryError(msg)
+        rows = data.part(self.part)
+        positions = range(self.items) if isinstance(self.items, int) else self.items
+        for k in positions:
+            if k >= len(rows):
+                msg = f"item {k} does not exist: {data.source} has {len(rows)} {self.part} items"
+                raise QueryError(msg)
+            # The label of a regression item means nothing.
+            label = int(data.targets[rows[k]]) if data.task == "classification" else -1
+            yield Instance(f"{self.part} {k}", {"row": int(rows[k]), "label": label})
+
+
+def centre_of(instance: Instance, data: Data | None) -> Array:
+    """Scaled input of an instance, shape (features,)."""
+    if data is None:
+        msg = "the data of an item are missing"
+        raise QueryError(msg)
+    return np.asarray(data.points([instance.options["row"]])[0])
+
+
+def target_of(
+    asked: str | int, network: Network, instance: Instance, data: Data | None
+) -> int | None:
+    """Class asked for: None for any, or the runner-up of the network itself for ``"second"``."""
+    if isinstance(asked, int):
+        return asked
+    if asked == "any":
+        return None
+    outputs = network(centre_of(instance, data)).reshape(-1)
+    order = np.argsort(-outputs, kind="stable")
+    return int(next(k for k in order if k != instance.options["label"]))

@@ -1,0 +1,129 @@
+"""VNN-LIB properties, single files or the instance lists of the verification competitions."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from mipnet.bench.data import Data
+from mipnet.bench.problems.base import (
+    Answer,
+    Goal,
+    Instance,
+    Problem,
+    Search,
+    axis,
+    interrupt_if,
+    limit_status,
+    register_problem,
+    selection,
+)
+from mipnet.errors import QueryError
+from mipnet.network import Network
+from mipnet.search import VerifyResult, verify
+
+
+def _sample(value: int | None) -> str:
+    return "" if value is None or value >= 1 else f"must be a number from 1 on, not {value!r}"
+
+
+@register_problem("vnnlib")
+@dataclass(frozen=True, kw_only=True)
+class VnnLib(Problem):
+    """Whether any input satisfies a property.
+
+    Parameters
+    ----------
+    instances_file : path
+        CSV with a header and the columns ``onnx``, ``vnnlib`` and, where there are,
+        ``benchmark`` (the folder of both files), ``timeout_s`` and ``verdict`` (``sat`` or
+        ``unsat``, as recorded elsewhere: an answer against it is *inconsistent*).
+    family : str, optional
+        Only the instances of this ``benchmark``.
+    sample : int, optional
+        At most so many of each benchmark, evenly over its list.
+    """
+
+    goal: ClassVar[Goal] = "decide"
+    source: ClassVar[str] = "mipnet.verify; VNN-LIB 1.0, vnnlib.org"
+    needs_data: ClassVar[bool] = False
+    brings_networks: ClassVar[bool] = True
+
+    instances_file: Path = field(metadata={"path": True})
+    family: str | None = axis(None, selection=True)
+    sample: int | None = selection(None, check=_sample)
+
+    def instances(self, data: Data | None) -> Iterator[Instance]:
+        """See :meth:`Problem.instances`."""
+        del data
+        root = self.instances_file.parent
+        families: dict[str, list[dict[str, str]]] = {}
+        with self.instances_file.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                if not {"onnx", "vnnlib"} <= set(row):
+                    msg = f"{self.instances_file}: needs the columns onnx and vnnlib"
+                    raise QueryError(msg)
+                if self.family in {None, row.get("benchmark")}:
+                    families.setdefault(row.get("benchmark") or "", []).append(row)
+        if not families:
+            msg = f"{self.instances_file}: no instance of the benchmark {self.family!r}"
+            raise QueryError(msg)
+        for name, rows in families.items():
+            for row in _spread(rows, self.sample):
+                yield _instance(root / name, row)
+
+    def solve(self, network: Network, instance: Instance, data: Data | None, how: Search) -> Answer:
+        """See :meth:`Problem.solve`."""
+        del data
+        options = how.options()
+        found = verify(
+            network, instance.files["property"], timeout=options.pop("time_limit"), **options
+        )
+        return _answer(found, instance.options.get("expected", ""))
+
+
+def _spread(rows: list[dict[str, str]], sample: int | None) -> list[dict[str, str]]:
+    count = len(rows) if sample is None else min(sample, len(rows))
+    return [rows[(2 * k + 1) * len(rows) // (2 * count)] for k in range(count)]
+
+
+def _instance(folder: Path, row: dict[str, str]) -> Instance:
+    prop = folder / row["vnnlib"]
+    if not prop.is_file():
+        msg = f"{prop} does not exist"
+        raise QueryError(msg)
+    limit = row.get("timeout_s")
+    return Instance(
+        f"{Path(row['onnx']).stem} {prop.stem}",
+        {"expected": row.get("verdict") or ""},
+        network=folder / row["onnx"],
+        files={"property": prop},
+        time_limit=float(limit) if limit else None,
+    )
+
+
+def _answer(found: VerifyResult, expected: str) -> Answer:
+    interrupt_if(found.reason)
+    statuses = {"sat": "optimal", "unsat": "infeasible", "timeout": "no-solution-limit"}
+    status = statuses.get(found.status) or limit_status(found.reason, value=False)
+    reason = found.reason
+    if {found.status, expected} == {"sat", "unsat"}:
+        status, reason = "inconsistent", f"the recorded verdict is {expected}"
+    clauses = [clause for case in found.cases for clause in case.clauses]
+    used = {c.method for c in clauses if c.outcome != "open"}
+    return Answer(
+        status=status,
+        verdict=found.status,
+        objective=found.margin,
+        point=found.point,
+        reason=reason,
+        method=next((m for m in ("mip", "bisection", "bounds", "attack") if m in used), "none"),
+        nodes=sum(c.nodes for c in clauses),
+        n_unstable=max((case.n_unstable for case in found.cases), default=None),
+        n_binaries=max((case.n_binaries for case in found.cases), default=None),
+        clocks=found.clocks,
+        solver=found.solver,
+    )

@@ -1,0 +1,1 @@
+"""Carrying out a plan: tasks in supervised processes, on one machine or many."""

@@ -1,0 +1,214 @@
+"""First stage: networks trained or read, masks made; each stored once."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from mipnet.bench.array_cost import array_cost
+from mipnet.bench.data import Data
+from mipnet.bench.errors import StoreError
+from mipnet.bench.provenance import file_hash
+from mipnet.bench.stages.place import MASK, Place
+from mipnet.bench.stages.quality import quality
+from mipnet.bench.tasks import Task
+from mipnet.network import Affine, Network
+from mipnet.network.readers import load
+from mipnet.pruning import finetune, prune, train_mlp
+from mipnet.pruning.registry import PRUNERS
+
+
+def make_network(task: Task, place: Place) -> dict[str, Any]:
+    """Train a network, or take it from its file.
+
+    Parameters
+    ----------
+    task : Task
+    place : Place
+
+    Returns
+    -------
+    dict
+        Columns, and ``file``, the stored network in the folder of the artefact.
+    """
+    data = place.data(task.key["data"])
+    start = time.perf_counter()
+    folder = place.artefact(task.id)
+    if "file" in task.key:
+        name = f"network{task.key['suffix']}"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(task.files["network"], folder / name)
+        if file_hash(folder / name) != task.key["file"]:
+            msg = f"{task.files['network']} has changed since the plan was read; run again"
+            raise StoreError(msg)
+        network = load(folder / name)
+        seconds = 0.0
+    else:
+        network = _train(task, _present(data, task))
+        seconds = time.perf_counter() - start
+        stored = place.store(network, task.id)
+        if stored is None:
+            msg = "the trained network cannot be stored"
+            raise StoreError(msg)
+        name = stored
+        network = load(folder / name)
+    bounds = None
+    if network.input_bounds is None and data is not None and data.lower.size == network.n_inputs:
+        bounds = [data.lower.reshape(network.input_shape), data.upper.reshape(network.input_shape)]
+    return {
+        "file": name,
+        "input_bounds": None if bounds is None else [side.tolist() for side in bounds],
+        "train_s": seconds,
+        **sizes(network),
+        **quality(network, data, None),
+    }
+
+
+def make_mask(task: Task, place: Place) -> dict[str, Any]:
+    """Prune a network, and fine-tune what is left where the plan asks for it.
+
+    Parameters
+    ----------
+    task : Task
+    place : Place
+
+    Returns
+    -------
+    dict
+        Columns, and ``file``, the stored network; None where it is the dense one under the mask.
+    """
+    key = task.key
+    dense = place.network(key["needs"]["network"])
+    data = place.data(key["data"])
+    method = PRUNERS[key["method"]]
+    with one_torch_thread():
+        inputs = data.points(data.train) if data is not None and method.needs else None
+        result = prune(
+            dense,
+            key["method"],
+            keep=key["keep"],
+            data=inputs,
+            random_state=key["seed"],
+            **key["options"],
+        )
+        network, tuned_s = result.network, 0.0
+        if key["finetune"] is not None:
+            start = time.perf_counter()
+            network = _finetune(network, _present(data, task), key["finetune"], key["seed"])
+            tuned_s = time.perf_counter() - start
+    place.artefact(task.id).mkdir(parents=True, exist_ok=True)
+    result.mask.save(place.artefact(task.id) / MASK)
+    stored = place.store(network, task.id)
+    if stored is None and key["finetune"] is not None:
+        msg = "the fine-tuned network has layers that cannot be stored; leave out finetune"
+        raise StoreError(msg)
+    # What a cell will be asked about is what is on the disk.
+    network = network if stored is None else load(place.artefact(task.id) / stored)
+    report = result.report
+    bounds = dense.input_bounds
+    return {
+        "file": stored,
+        "input_bounds": None if bounds is None else [side.tolist() for side in bounds],
+        "mask_hash": file_hash(place.artefact(task.id) / MASK),
+        "keep_reached": report.keep_reached,
+        "units_before": report.units_before,
+        "parameters_before": report.parameters_before,
+        "prune_s": report.prune_seconds,
+        "compact_s": report.compact_seconds,
+        "finetune_s": tuned_s,
+        **sizes(network),
+        **quality(network, data, dense),
+    }
+
+
+def make_cost(task: Task, place: Place) -> dict[str, Any]:
+    """Cost a network and its mask on a systolic array.
+
+    Parameters
+    ----------
+    task : Task
+    place : Place
+    """
+    subject = task.key["needs"]["network"]
+    record = place.record(subject)
+    if record["kind"] == "network":
+        return array_cost(place.network(subject), None, task.key["array"])
+    dense = place.network(record["key"]["needs"]["network"])
+    return array_cost(dense, place.mask(subject), task.key["array"])
+
+
+def sizes(network: Network) -> dict[str, Any]:
+    """Count what describes a network.
+
+    Returns
+    -------
+    dict
+        ``units`` (neurons in front of a nonlinear layer), ``parameters``, ``nonzeros``, ``layers``
+        (affine ones), ``fingerprint``.
+    """
+    units = sum(
+        int(np.prod(network.shapes[node.inputs[0]]))
+        for node in network.nodes
+        if node.layer.nonlinear
+    )
+    nonzeros = sum(
+        int(np.count_nonzero(p)) for node in network.nodes for p in node.layer.parameters
+    )
+    return {
+        "units": units,
+        "parameters": network.n_parameters,
+        "nonzeros": nonzeros,
+        "layers": sum(isinstance(node.layer, Affine) for node in network.nodes),
+        "fingerprint": network.fingerprint,
+    }
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Keep torch, where it is installed, on one thread, so that weights depend on nothing else."""
+    try:
+        import torch
+    except ImportError:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(task: Task, data: Data) -> Network:
+    with one_torch_thread():
+        return train_mlp(
+            data.points(data.train),
+            np.asarray(data.targets[data.train]),
+            task.key["hidden"],
+            task=data.task,
+            input_bounds=(data.lower, data.upper),
+            **task.key["training"],
+        )
+
+
+def _finetune(network: Network, data: Data, options: dict[str, Any], seed: int) -> Network:
+    return finetune(
+        network,
+        data.points(data.train),
+        np.asarray(data.targets[data.train]),
+        task=data.task,
+        seed=seed,
+        **options,
+    )
+
+
+def _present(data: Data | None, task: Task) -> Data:
+    if data is None:
+        msg = f"{task.name} needs data"
+        raise StoreError(msg)
+    return data

@@ -1,0 +1,1 @@
+"""Results on disk: one JSON file a cell, tables made of them."""

@@ -1,0 +1,169 @@
+"""A results folder as a whole: the plan it belongs to, its state, its runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mipnet.bench.errors import StoreError
+from mipnet.bench.plan.expand import Matrix
+from mipnet.bench.plan.model import Plan
+from mipnet.bench.store.files import read_json, set_aside_notes, write_bytes, write_json
+from mipnet.bench.store.records import Records, read_records
+from mipnet.bench.store.schema import SCHEMA
+from mipnet.bench.tasks import identity
+
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class State:
+    """What is done and what is not.
+
+    Attributes
+    ----------
+    folder : Path
+    plan : str
+        Name of the plan.
+    total : mapping of str to int
+        Tasks of the plan by kind.
+    done : mapping of str to dict
+        By kind, how many have each status.
+    missing : mapping of str to int
+    running : list of dict
+        Tasks with a marker: at work, or left behind by a run that was killed.
+    strangers : list of str
+        Records that belong to no task of the plan.
+    damaged : list of str
+        Files that cannot be used.
+    set_aside : list of dict
+        Files set aside so far.
+    seconds : mapping of str to float
+        Mean process time of the finished tasks by kind.
+    """
+
+    folder: Path
+    plan: str
+    total: Mapping[str, int]
+    done: Mapping[str, Mapping[str, int]]
+    missing: Mapping[str, int]
+    running: list[dict[str, str]]
+    strangers: list[str]
+    damaged: list[str]
+    set_aside: list[dict[str, str]]
+    seconds: Mapping[str, float]
+
+
+def claim(folder: Path, plan: Plan, matrix: Matrix) -> None:
+    """Make a folder the one of a plan, or see that it is.
+
+    Raises
+    ------
+    StoreError
+        When it holds the results of another plan, or something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        msg = f"{folder} is a file; name a folder for the results"
+        raise StoreError(msg)
+    path = folder / PLAN
+    if path.exists():
+        known = read_plan(folder)
+        if known["name"] != plan.name:
+            msg = (
+                f"{folder} holds the results of the plan {known['name']!r}, not of {plan.name!r}; "
+                "choose another folder, or the plan it belongs to"
+            )
+            raise StoreError(msg)
+    elif folder.is_dir() and any(p for p in folder.iterdir() if not p.name.startswith(".lock")):
+        msg = f"{folder} is not empty and no results folder (no {PLAN}); choose another"
+        raise StoreError(msg)
+    write_bytes(folder / "plan.toml", plan.text.encode())
+    write_json(path, describe(plan, matrix))
+
+
+def describe(plan: Plan, matrix: Matrix) -> dict[str, Any]:
+    """Return a plan as plain data: name, hash, and the tasks by kind."""
+    tasks: dict[str, list[str]] = {"network": [], "mask": [], "cost": [], "solve": []}
+    for task in matrix.tasks:
+        tasks[task.kind].append(task.id)
+    limits = {name: getattr(plan.limits, name) for name in plan.limits.__dataclass_fields__}
+    return {
+        "schema": SCHEMA,
+        "name": plan.name,
+        "hash": identity("plan", {"tasks": sorted(t.id for t in matrix.tasks)}),
+        "file": plan.path.name,
+        "seed": plan.seed,
+        "limits": limits,
+        "arrays": [{"name": a.name, **a.options} for a in plan.arrays],
+        "tasks": tasks,
+    }
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """Read the resolved plan of a results folder.
+
+    Raises
+    ------
+    StoreError
+        When the folder has none, or it is damaged.
+    """
+    path = folder / PLAN
+    try:
+        plan = read_json(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        msg = f"{folder} is no results folder: it has no {PLAN}"
+        raise StoreError(msg) from error
+    except StoreError as error:
+        msg = f"{path}: {error}"
+        raise StoreError(msg) from error
+    if not isinstance(plan, dict) or not {"schema", "name", "tasks"} <= set(plan):
+        msg = f"{path} is no plan of mipnet bench"
+        raise StoreError(msg)
+    if plan["schema"] != SCHEMA:
+        msg = f"{path} has schema version {plan['schema']!r}; this release reads {SCHEMA}"
+        raise StoreError(msg)
+    return dict(plan)
+
+
+def state(folder: Path, records: Records | None = None) -> State:
+    """State of a results folder; nothing in it is changed.
+
+    Parameters
+    ----------
+    folder : Path
+    records : Records, optional
+        Where they have been read already.
+
+    Raises
+    ------
+    StoreError
+        When it is no results folder.
+    """
+    from mipnet.bench.runner.lock import running
+
+    plan = read_plan(folder)
+    found = records or read_records(folder)
+    tasks: dict[str, list[str]] = plan["tasks"]
+    wanted = {task_id for ids in tasks.values() for task_id in ids}
+    done = {
+        kind: Counter(found.found[i]["status"] for i in ids if i in found.found)
+        for kind, ids in tasks.items()
+    }
+    spent: dict[str, list[float]] = {kind: [] for kind in tasks}
+    for record in found.found.values():
+        spent[record["kind"]].append(record["process"].get("seconds") or 0.0)
+    return State(
+        folder=folder,
+        plan=plan["name"],
+        total={kind: len(ids) for kind, ids in tasks.items()},
+        done=done,
+        missing={kind: len(ids) - sum(done[kind].values()) for kind, ids in tasks.items()},
+        running=running(folder),
+        strangers=sorted(set(found.found) - wanted),
+        damaged=[f"{path.relative_to(folder)}: {why}" for path, why in found.damaged],
+        set_aside=set_aside_notes(folder),
+        seconds={kind: sum(s) / len(s) for kind, s in spent.items() if s},
+    )

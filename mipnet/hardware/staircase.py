@@ -1,0 +1,91 @@
+"""Width against cycles: a staircase whose edges are the widths worth pruning to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.errors import QueryError
+from mipnet.hardware.apply import group_units
+from mipnet.hardware.evaluate import Shapes, evaluate_shapes
+from mipnet.hardware.gemm import Workload
+from mipnet.hardware.machine import Machine
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Staircase:
+    """Cycles of a workload for every width of one unit group.
+
+    Attributes
+    ----------
+    group : str
+    machine : Machine
+    widths : array of int64
+        1 to the number of units.
+    cycles : array of int64
+        Of the whole workload, memory stalls included.
+    """
+
+    group: str
+    machine: Machine
+    widths: Ints
+    cycles: Ints
+
+    @property
+    def steps(self) -> Ints:
+        """Widths worth pruning to: one unit more would cost more cycles. The full width is last."""
+        edge = np.append(self.cycles[1:] > self.cycles[:-1], True)
+        return np.asarray(self.widths[edge])
+
+    def best_width(self, width: int) -> int:
+        """Largest width that costs no more cycles than the given one.
+
+        Raises
+        ------
+        QueryError
+            When there is no such width.
+        """
+        if not self.widths[0] <= width <= self.widths[-1]:
+            msg = f"group {self.group!r} has 1 to {self.widths[-1]} units, not {width}"
+            raise QueryError(msg)
+        same = self.cycles <= self.cycles[width - self.widths[0]]
+        return int(self.widths[same].max())
+
+    def __str__(self) -> str:
+        steps = ", ".join(map(str, self.steps.tolist()[-12:]))
+        return f"{self.group} on {self.machine}: widths worth pruning to: {steps}"
+
+
+def staircase(workload: Workload, group: str, machine: Machine) -> Staircase:
+    """Cycles of a workload as one unit group shrinks.
+
+    Raises
+    ------
+    QueryError
+        When there is no such group.
+    """
+    groups = group_units(workload)
+    if group not in groups:
+        msg = f"no unit group {group!r}; groups with removable units: {list(groups)}"
+        raise QueryError(msg)
+    units = groups[group]
+    widths = np.arange(1, units + 1)
+    total = np.zeros(units, np.int64)
+    for i, gemm in enumerate(workload.rows):
+        sides = {"m": int(workload.m[i]), "k": gemm.k, "n": gemm.n, "count": int(workload.count[i])}
+        unique = int(workload.unique[i])
+        own = {"k": gemm.inputs, "n": gemm.outputs, "count": gemm.repeats}
+        left = {
+            side: size // units * widths if own.get(side) == group else np.array([size])
+            for side, size in sides.items()
+        }
+        m, k, n, count = np.broadcast_arrays(*left.values())
+        shapes = Shapes.whole(m, k, n, count, -(-unique * k // gemm.k))
+        ones = np.ones_like(k)
+        costs = evaluate_shapes(shapes, machine.rows * ones, machine.columns * ones, machine)
+        total += costs.cycles
+    return Staircase(group, machine, widths, total)

@@ -1,0 +1,146 @@
+"""Sweeps over arrays, dataflows and tiles against accuracy and cost.
+
+SASP's question: a larger array is faster, but its tiles are harder to empty. Which array, with how
+many of its tiles pruned, is best at the accuracy one wants?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.errors import QueryError
+from mipnet.hardware.cost import cost
+from mipnet.hardware.design import DesignPoint, DesignSpace
+from mipnet.hardware.extract import weight_matrices, with_matrices
+from mipnet.hardware.machine import sides
+from mipnet.hardware.masks import TileMask
+from mipnet.hardware.tiles import prune_tiles
+from mipnet.network import Network
+
+
+def sweep(
+    network_or_shapes: object,
+    *,
+    arrays: Sequence[object],
+    rates: Sequence[float] = (0.0,),
+    dataflows: Sequence[str] = ("ws",),
+    tiles: Sequence[object] | None = None,
+    weights: Mapping[str, npt.ArrayLike] | None = None,
+    accuracy: Callable[[Any], float] | None = None,
+    ties: str = "sasp",
+    **options: Any,
+) -> DesignSpace:
+    """Cost and accuracy of tile-pruned models on many machines.
+
+    Parameters
+    ----------
+    network_or_shapes : Network or shapes
+        As for :func:`~mipnet.hardware.cost.cost`.
+    arrays, dataflows : sequence
+    rates : sequence of float
+        Shares of tiles to prune, see :func:`~mipnet.hardware.tiles.prune_tiles`.
+    tiles : sequence, optional
+        Tile sizes to prune with; those of the array itself when absent (SASP).
+    weights : mapping of str to array_like, shape (K, N), optional
+        Candidate matrices by GEMM; all of a network when absent.
+    accuracy : callable, optional
+        Takes the pruned network, or the pruned matrices by name where ``weights`` are given, and
+        returns the accuracy. Called once per tile size and rate.
+    ties : {"sasp", "exact"}
+    **options
+        Further arguments of :func:`~mipnet.hardware.cost.cost`.
+
+    Raises
+    ------
+    QueryError
+        When there is nothing to sweep over, or shapes come without weights to prune.
+    """
+    network = network_or_shapes if isinstance(network_or_shapes, Network) else None
+    matrices = weights
+    if matrices is None and network is not None:
+        matrices = weight_matrices(network)
+    if matrices is None and any(rates):
+        msg = "shapes have no weights: give weights= to prune their tiles"
+        raise QueryError(msg)
+    if not arrays or not rates or not dataflows or (tiles is not None and not tiles):
+        msg = "a sweep needs at least one array, dataflow, rate and tile size"
+        raise QueryError(msg)
+    models = _Models(network if weights is None else None, matrices or {}, accuracy, ties)
+    candidates = [
+        models.pruned(tile, rate)
+        for tile in dict.fromkeys(map(sides, arrays if tiles is None else tiles))
+        for rate in rates
+    ]
+    return DesignSpace(
+        tuple(
+            _point(network_or_shapes, candidate, array, {"dataflow": dataflow, **options})
+            for array in dict.fromkeys(map(sides, arrays))
+            for candidate in candidates
+            if tiles is not None or candidate.tile == array
+            for dataflow in dataflows
+        )
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """Masks of one tile size and rate, and what they do to the accuracy."""
+
+    tile: tuple[int, int]
+    rate: float
+    masks: Mapping[str, TileMask]
+    accuracy: float | None
+
+    @property
+    def pruned(self) -> float:
+        """Share of the tiles that is zero."""
+        tiles = sum(mask.keep.size for mask in self.masks.values())
+        return 1.0 - sum(m.kept_tiles for m in self.masks.values()) / tiles if tiles else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Models:
+    """Where pruned models come from and how they are measured."""
+
+    network: Network | None
+    weights: Mapping[str, npt.ArrayLike]
+    accuracy: Callable[[Any], float] | None
+    ties: str
+
+    def pruned(self, tile: tuple[int, int], rate: float) -> _Candidate:
+        """Prune and measure once."""
+        masks = prune_tiles(self.weights, tile, rate, ties=self.ties) if self.weights else {}
+        if self.accuracy is None:
+            return _Candidate(tile, float(rate), masks, None)
+        left = {name: np.where(m.elements, self.weights[name], 0) for name, m in masks.items()}
+        model = left if self.network is None else with_matrices(self.network, left)
+        return _Candidate(tile, float(rate), masks, float(self.accuracy(model)))
+
+
+def _point(
+    source: object, candidate: _Candidate, array: tuple[int, int], options: Mapping[str, Any]
+) -> DesignPoint:
+    masks = {name: mask.retile(array) for name, mask in candidate.masks.items()}
+    found = cost(source, masks, array=array, **options)
+    own = _Candidate(array, candidate.rate, masks, None)
+    return DesignPoint(
+        array=f"{array[0]}x{array[1]}",
+        tile=f"{candidate.tile[0]}x{candidate.tile[1]}",
+        dataflow=found.machine.dataflow,
+        rate=candidate.rate,
+        pruned=candidate.pruned,
+        skippable=own.pruned,
+        accuracy=candidate.accuracy,
+        cycles=found.cycles,
+        cycles_dense=found.before.cycles,
+        dram_bytes=found.after.dram_bytes,
+        dram_bytes_dense=found.before.dram_bytes,
+        utilization=found.utilization,
+        energies={e.table.name: float(e.total.sum()) for e in found.energies},
+        energies_dense={e.table.name: float(e.total.sum()) for e in found.energies_before},
+    )

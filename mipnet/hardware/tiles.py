@@ -1,0 +1,89 @@
+"""SASP's tile pruning: the weakest tiles of all candidate matrices go together.
+
+Palacios et al., GLSVLSI 2025 (arXiv 2411.10285), as done in the co-authors' scripts
+(rouas/fvllmonti): a tile's score is the mean of its absolute weights; scores of all matrices are
+pooled; with T tiles and rate p the threshold is the score of index floor(p T) in ascending order,
+and every tile at or below it is zeroed: at least floor(p T) + 1 of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.errors import MaskError
+from mipnet.hardware.machine import one_of, sides
+from mipnet.hardware.masks import TileMask, weights_of
+
+Array = npt.NDArray[np.float64]
+
+
+def tile_scores(weights: npt.ArrayLike, tile: object) -> Array:
+    """Mean absolute weight of every tile; of a tile that is cut off, over what is there."""
+    size = sides(tile)
+    array = np.abs(weights_of(weights).astype(np.float64))
+    k, n = array.shape
+    sums = np.add.reduceat(array, np.arange(0, k, size[0]), axis=0)
+    sums = np.add.reduceat(sums, np.arange(0, n, size[1]), axis=1)
+    heights = np.minimum(size[0], k - np.arange(0, k, size[0]))
+    widths = np.minimum(size[1], n - np.arange(0, n, size[1]))
+    return np.asarray(sums / np.outer(heights, widths))
+
+
+def prune_tiles(
+    weights: Mapping[str, npt.ArrayLike], tile: object, rate: float, *, ties: str = "sasp"
+) -> dict[str, TileMask]:
+    """Tile masks of several matrices by one threshold.
+
+    Parameters
+    ----------
+    weights : mapping of str to array_like, shape (K, N)
+        Candidate matrices; SASP takes the feed-forward ones.
+    tile : int, (int, int) or text such as "16x16"
+        The array, for the tiles to be folds of it.
+    rate : float
+        Share of the tiles to zero, 0 to 1. Unlike in the scripts, 0 removes nothing and 1 all.
+    ties : {"sasp", "exact"}
+        ``sasp`` zeroes every tile at or below the threshold, at least floor(rate T) + 1;
+        ``exact`` the floor(rate T) weakest, earlier ones first.
+
+    Raises
+    ------
+    MaskError
+        When the rate lies outside 0 to 1, or something is no matrix of finite numbers.
+
+    Examples
+    --------
+    >>> w = [[1, 1, 5, 5], [1, 1, 5, 5], [2, 2, 3, 3], [2, 2, 3, 3]]
+    >>> prune_tiles({"w": w}, 2, 0.25)["w"].keep.tolist()
+    [[False, True], [False, True]]
+    >>> prune_tiles({"w": w}, 2, 0.25, ties="exact")["w"].keep.tolist()
+    [[False, True], [True, True]]
+    """
+    one_of("ties", ties, ("sasp", "exact"))
+    if (
+        isinstance(rate, bool)
+        or not isinstance(rate, int | float | np.number)
+        or not 0 <= rate <= 1
+    ):
+        msg = f"the rate of tiles to zero must lie between 0 and 1, not {rate!r}"
+        raise MaskError(msg)
+    if not weights:
+        msg = "no weight matrix to prune tiles of"
+        raise MaskError(msg)
+    size = sides(tile)
+    scores = {name: tile_scores(matrix, size) for name, matrix in weights.items()}
+    pooled = np.concatenate([values.reshape(-1) for values in scores.values()])
+    count = int(rate * pooled.size)
+    kept = np.ones(pooled.size, bool)
+    order = np.argsort(pooled, kind="stable")
+    kept[order[:count]] = False
+    if ties == "sasp" and 0 < rate < 1:
+        kept &= pooled > pooled[order[count]]
+    parts = np.split(kept, np.cumsum([values.size for values in scores.values()])[:-1])
+    return {
+        name: TileMask(part.reshape(scores[name].shape), size, np.shape(weights[name]))
+        for name, part in zip(scores, parts, strict=True)
+    }

@@ -1,0 +1,167 @@
+"""Rewrites of whole networks that keep the function: what folds into a neighbour, and vanishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from mipnet.network.layers import Affine, Conv, Identity, Scale
+from mipnet.network.layers.base import Array, Shape
+from mipnet.network.layers.diagonal import Diagonal
+from mipnet.network.layers.rearrange import Rearrange
+from mipnet.network.network import INPUT, Network, Node
+
+#: One step: the rewritten network, or None where there is nothing to do.
+Rule = Callable[[Network], Network | None]
+
+
+def fold(network: Network) -> Network:
+    """Return the same function with fewer layers.
+
+    Identities vanish, with whatever the output does not depend on. A BatchNorm or Scale goes into
+    the Affine or Conv in front of it, or behind it (there also through reshapes and the like; into
+    a padded Conv only when it shifts nothing, since padding is not shifted), or two of them into
+    one Scale. A layer that something else reads too stays as it is.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    Network
+        Equal up to the rounding of weights, one or two units in the last place each. The surviving
+        nodes keep their names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mipnet.network.layers import BatchNorm
+    >>> norm = BatchNorm(np.full(1, 2.0), np.ones(1), np.zeros(1), np.ones(1), epsilon=0.0)
+    >>> small = fold(Network.sequential([Affine(np.eye(1), np.ones(1)), norm]))
+    >>> [node.name for node in small.nodes], small([3.0]).tolist()
+    (['affine0'], [9.0])
+    """
+    rules: tuple[Rule, ...] = (_without_identity, _into_the_layer_before, _into_the_layer_behind)
+    found: Network | None = _live(network)
+    while found is not None:
+        network = found
+        found = next((n for rule in rules if (n := rule(network)) is not None), None)
+    return network
+
+
+def _live(network: Network) -> Network:
+    """Only the nodes the output depends on; the output is the last of them."""
+    needed = {network.output}
+    for node in reversed(network.nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+    return replace(network, nodes=tuple(n for n in network.nodes if n.name in needed))
+
+
+def _readers(network: Network, name: str) -> list[Node]:
+    return [node for node in network.nodes for source in node.inputs if source == name]
+
+
+def _bypassed(network: Network, name: str, changes: dict[str, Node] | None = None) -> Network:
+    """Network without a node: its readers read what it read; other nodes may change."""
+    (source,) = network.by_name[name].inputs
+    nodes = []
+    for node in network.nodes:
+        if node.name == name:
+            continue
+        kept = (changes or {}).get(node.name, node)
+        inputs = tuple(source if i == name else i for i in kept.inputs)
+        nodes.append(replace(kept, inputs=inputs))
+    return replace(network, nodes=tuple(nodes))
+
+
+def _without_identity(network: Network) -> Network | None:
+    for node in network.nodes:
+        whole = node.name == network.output and node.inputs == (INPUT,)
+        if isinstance(node.layer, Identity) and not whole:
+            return _bypassed(network, node.name)
+    return None
+
+
+def _into_the_layer_before(network: Network) -> Network | None:
+    """Fold a diagonal layer into the linear one whose only reader it is."""
+    for node in network.nodes:
+        if not isinstance(node.layer, Diagonal) or node.inputs[0] == INPUT:
+            continue
+        before = network.by_name[node.inputs[0]]
+        if len(_readers(network, before.name)) > 1:
+            continue
+        shape = network.shapes[node.name]
+        scale, shift = _constants(node.layer, shape)
+        layer: Affine | Conv | Scale
+        if isinstance(before.layer, Diagonal):
+            first = _constants(before.layer, shape)
+            layer = Scale(scale * first[0], scale * first[1] + shift)
+        elif isinstance(before.layer, Affine):
+            weight, bias = before.layer.parameters
+            layer = Affine(weight * scale[:, None], bias * scale + shift)
+        elif isinstance(before.layer, Conv) and _by_channel(scale) and _by_channel(shift):
+            a, c = scale.reshape(len(scale), -1)[:, 0], shift.reshape(len(shift), -1)[:, 0]
+            weight, bias = before.layer.parameters
+            kernel = weight * a.reshape(-1, *(1,) * (weight.ndim - 1))
+            layer = replace(before.layer, weight=kernel, bias=bias * a + c)
+        else:
+            continue
+        return _bypassed(network, node.name, {before.name: replace(before, layer=layer)})
+    return None
+
+
+def _into_the_layer_behind(network: Network) -> Network | None:
+    """Fold a diagonal layer into the linear one that alone reads it, reshapes in between."""
+    for node in network.nodes:
+        if not isinstance(node.layer, Diagonal):
+            continue
+        scale, shift = _constants(node.layer, network.shapes[node.name])
+        readers = _readers(network, node.name)
+        while len(readers) == 1 and isinstance(readers[0].layer, Rearrange):
+            carrier = readers[0].layer
+            scale, shift = carrier.pick(scale[None])[0], carrier.pick(shift[None])[0]
+            readers = _readers(network, readers[0].name)
+        if len(readers) != 1:
+            continue
+        (behind,) = readers
+        layer = _absorbed(behind, scale, shift)
+        if layer is not None:
+            return _bypassed(network, node.name, {behind.name: replace(behind, layer=layer)})
+    return None
+
+
+def _absorbed(node: Node, scale: Array, shift: Array) -> Affine | Conv | None:
+    """Layer of ``node`` applied to ``scale x + shift``, where there is one."""
+    layer = node.layer
+    if isinstance(layer, Affine):
+        return Affine(layer.weight * scale, layer.bias + layer.weight @ shift)
+    if not isinstance(layer, Conv) or not (_by_channel(scale) and _by_channel(shift)):
+        return None
+    if shift.any() and any((*layer.window.before, *layer.window.after)):
+        return None
+    # Channel of every entry of the weight; a group reads its own channels only.
+    outputs, per_group = layer.weight.shape[:2]
+    group = np.arange(outputs) // (outputs // layer.groups)
+    channel = group[:, None] * per_group + np.arange(per_group)
+    spread = (outputs, per_group, *(1,) * (layer.weight.ndim - 2))
+    factors = scale.reshape(len(scale), -1)[:, 0][channel].reshape(spread)
+    moved = shift.reshape(len(shift), -1)[:, 0][channel].reshape(spread) * layer.weight
+    bias = layer.bias + moved.reshape(outputs, -1).sum(axis=1)
+    return replace(layer, weight=layer.weight * factors, bias=bias)
+
+
+def _constants(layer: Diagonal, shape: Shape) -> tuple[Array, Array]:
+    """Factor and shift of every element."""
+    pair = (layer.factor(shape), layer.offset(shape))
+    scale, shift = (np.broadcast_to(np.asarray(p, dtype=np.float64), shape) for p in pair)
+    return scale, shift
+
+
+def _by_channel(values: Array) -> bool:
+    """Whether values of shape (channels, *spatial) are equal within each channel."""
+    flat = values.reshape(len(values), -1)
+    return bool((flat == flat[:, :1]).all())
