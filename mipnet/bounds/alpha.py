@@ -178,6 +178,7 @@ def alpha_intervals(
     watch: Stopwatch,
     *,
     steps: int = STEPS,
+    behind: str | None = None,
 ) -> tuple[dict[str, Interval], list[str]]:
     """Optimised CROWN for every unstable neuron, layer by layer, and for the output.
 
@@ -189,6 +190,8 @@ def alpha_intervals(
         Bounds that hold, batch of one.
     watch : Stopwatch
     steps : int
+    behind : str, optional
+        Leave this node, and all before it, as they are.
 
     Returns
     -------
@@ -200,12 +203,13 @@ def alpha_intervals(
     tight, names = {INPUT: intervals[INPUT]}, []
     relaxations = Relaxations(network, tight)
     decisive = {i for n in network.nodes if n.layer.nonlinear for i in n.inputs}
-    behind_relu = False
+    behind_relu, reached = False, behind is None
     for node in network.nodes:
         box = node.layer.interval(*(tight[i] for i in node.inputs)).intersect(intervals[node.name])
         tight[node.name] = box
         behind_relu |= node.layer.nonlinear
-        if not behind_relu or node.layer.nonlinear or watch.expired:
+        if not reached or not behind_relu or node.layer.nonlinear or watch.expired:
+            reached |= node.name == behind
             continue
         lower, upper = box.lower.reshape(-1), box.upper.reshape(-1)
         chosen = np.flatnonzero((lower < 0.0) & (upper > 0.0))

@@ -93,7 +93,7 @@ def maximize(
     region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     *,
     time_limit: float | None = None,
-    bounds: str = "lp",
+    bounds: str = "milp",
     formulation: str = "big_m",
     restarts: int = 64,
     threads: int = 1,
@@ -129,7 +129,7 @@ def minimize(
     region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     *,
     time_limit: float | None = None,
-    bounds: str = "lp",
+    bounds: str = "milp",
     formulation: str = "big_m",
     restarts: int = 64,
     threads: int = 1,
@@ -148,7 +148,7 @@ def minimize(
         The input set; the input bounds of the network when absent.
     time_limit : float, optional
         Seconds for the whole call.
-    bounds : {"lp", "alpha", "crown", "interval"}
+    bounds : {"milp", "lp", "alpha", "crown", "interval"}
     formulation : str
     restarts : int
         Start points of the gradient search.
