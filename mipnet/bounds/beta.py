@@ -20,14 +20,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mipnet.bounds.chain import Chain, Single
+from mipnet.bounds.proof import Relaxed, prove
 from mipnet.bounds.subproblems import Flags, Index, Subproblems
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
 from mipnet.region.box import Box
-from mipnet.rounding import UNIT, down, up
 
 #: Adam: step of the slopes, step of the multipliers relative to the coefficients at hand, decay.
 _SLOPE_STEP, _MULTIPLIER_STEP, _DECAY = np.float32(0.1), np.float32(0.3), np.float32(0.95)
+#: Exponent of one step of convex weights, for the terms farthest apart.
+_BLEND = np.float32(1.0)
 _FIRST, _SECOND = np.float32(0.2), np.float32(0.02)
 
 
@@ -41,11 +43,14 @@ class Lean:
         Upper lines.
     sign : array, shape (batch, n_unstable)
         1 where a neuron is fixed active, -1 where it is fixed inactive, 0 where it is unstable.
+    box : two arrays, shape (batch, n_inputs), or None
+        Ends of the boxes, where the subproblems have boxes of their own.
     """
 
     rise: Single
     intercept: Single
     sign: Single
+    box: tuple[Single, Single] | None
 
     @classmethod
     def of(cls, batch: Subproblems) -> Lean:
@@ -56,11 +61,15 @@ class Lean:
         rise = np.where(open_, batch.upper / width, on.astype(np.float32))
         intercept = np.where(open_, -rise * batch.lower, np.float32(0.0))
         sign = np.where(open_, np.float32(0.0), np.where(on, np.float32(1.0), np.float32(-1.0)))
-        return cls(rise, intercept, sign)
+        box = None
+        if batch.boxed:
+            box = batch.box_lower.astype(np.float32), batch.box_upper.astype(np.float32)
+        return cls(rise, intercept, sign, box)
 
     def select(self, items: Index | Flags) -> Lean:
         """Relaxation of some of the subproblems."""
-        return Lean(self.rise[items], self.intercept[items], self.sign[items])
+        box = self.box and (self.box[0][items], self.box[1][items])
+        return Lean(self.rise[items], self.intercept[items], self.sign[items], box)
 
 
 @dataclass(eq=False)
@@ -74,12 +83,30 @@ class Pass:
         Minimisers of the forms.
     coefficients, values : array of float32, shape (batch, n_unstable)
         Coefficients over the outputs of the unstable neurons; their inputs on the way forth.
+    outputs : array of float32, shape (batch, n_stop)
+        Where the way forth ends.
     """
 
     bound: Single
     points: Single
     coefficients: Single
     values: Single
+    outputs: Single
+
+    @classmethod
+    def empty(cls, batch: Subproblems, n_inputs: int) -> Pass:
+        """Room for a pass over each subproblem."""
+        size, width = batch.lower.shape
+        wide = np.empty((2, size, width), dtype=np.float32)
+        points = np.empty((size, n_inputs), dtype=np.float32)
+        outputs = np.empty_like(batch.weights)
+        return cls(np.empty(size, dtype=np.float32), points, wide[0], wide[1], outputs)
+
+    def store(self, other: Pass, items: Index) -> None:
+        """Take over a pass over some of the subproblems."""
+        self.bound[items], self.points[items] = other.bound, other.points
+        self.coefficients[items], self.values[items] = other.coefficients, other.values
+        self.outputs[items] = other.outputs
 
 
 class BetaBounder:
@@ -97,7 +124,9 @@ class BetaBounder:
         self._upper = region.upper.astype(np.float32)
         self._plain = isinstance(region, Box)
 
-    def _minimiser(self, form: Single) -> Single:
+    def _minimiser(self, form: Single, lean: Lean) -> Single:
+        if lean.box is not None:
+            return np.where(form > 0.0, *lean.box)
         if self._plain:
             return np.where(form > 0.0, self._lower, self._upper)
         wide = form.astype(np.float64)
@@ -132,17 +161,17 @@ class BetaBounder:
     def glance(self, weights: Single, lean: Lean, chosen: Single) -> Single:
         """Bounds in float32, by one pass back."""
         form, constant = self._back(weights.copy(), lean, chosen)
-        if self._plain:
+        if self._plain and lean.box is None:
             negative = np.minimum(form, 0.0)
             return np.asarray((form - negative) @ self._lower + negative @ self._upper + constant)
-        return np.asarray(np.einsum("bn,bn->b", form, self._minimiser(form)) + constant)
+        return np.asarray(np.einsum("bn,bn->b", form, self._minimiser(form, lean)) + constant)
 
     def sweep(self, weights: Single, lean: Lean, chosen: Single) -> Pass:
         """One pass back and forth in float32."""
         coefficients = np.empty_like(lean.rise)
         values = np.empty_like(lean.rise)
         form, _ = self._back(weights.copy(), lean, chosen, coefficients)
-        points = x = self._minimiser(form)
+        points = x = self._minimiser(form, lean)
         bound = np.zeros(len(weights), dtype=np.float32)
         for stage in self.chain.stages:
             weight, bias = stage.single
@@ -159,10 +188,13 @@ class BetaBounder:
                 below = coefficients[:, span] < 0.0
                 x[:, :count] = np.where(below, rise * part + lean.intercept[:, span], fall * part)
         bound += np.einsum("bn,bn->b", weights, x)
-        return Pass(bound, points, coefficients, values)
+        return Pass(bound, points, coefficients, values, x)
 
     def evaluate(self, points: Single, weights: Single) -> Single:
-        """Values of the targets at points of the region, in float32, shape (batch,)."""
+        """Values of the targets at points of the region, in float32, shape (batch,).
+
+        The value of a blend is the largest of its terms, which no blend of them exceeds.
+        """
         x = points
         for stage in self.chain.stages:
             weight, bias = stage.single
@@ -170,10 +202,10 @@ class BetaBounder:
             x += bias
             part = x[:, : stage.unstable]
             np.maximum(part, 0.0, out=part)
-        return np.asarray(np.einsum("bn,bn->b", weights, x))
+        return np.asarray(np.where(weights != 0.0, np.sign(weights) * x, -np.inf).max(axis=1))
 
     def improve(self, batch: Subproblems, steps: int, enough: Array) -> Pass:
-        """Choose slopes and multipliers by gradient; updates ``chosen`` and ``bound`` in place.
+        """Choose slopes, multipliers and weights by gradient, in place.
 
         Parameters
         ----------
@@ -190,78 +222,59 @@ class BetaBounder:
         size = len(batch)
         live = np.arange(size)
         lean = Lean.of(batch)
-        weights, chosen = batch.weights, batch.chosen.copy()
-        last: Pass | None = None
+        weights, chosen = batch.weights.copy(), batch.chosen.copy()
+        best = np.full(size, -np.inf)
+        blended = np.count_nonzero(weights, axis=1).max(initial=0) > 1
+        last = Pass.empty(batch, self.region.n_inputs)
         state = _Adam(chosen.shape)
         for step in range(steps + 1):
             found = self.sweep(weights, lean, chosen)
-            if last is None:
-                last = found
-            else:
-                _store(last, found, live)
-            better = found.bound > batch.bound[live]
-            batch.bound[live[better]] = found.bound[better]
+            last.store(found, live)
+            better = found.bound > best[live]
+            best[live[better]] = found.bound[better]
             batch.chosen[live[better]] = chosen[better]
+            if blended:
+                batch.weights[live[better]] = weights[better]
             if step == steps:
                 break
-            going = batch.bound[live] <= enough[live]
+            going = best[live] <= enough[live]
             if not going.any():
                 break
             state.ascend(chosen, lean, found)
+            if blended:
+                weights = _reweigh(weights, found.outputs)
             if 4 * np.count_nonzero(going) < 3 * len(live):
                 live, weights, chosen = live[going], weights[going], chosen[going]
                 lean = lean.select(going)
                 state.select(going)
-        assert last is not None
         return last
 
-    def certify(self, batch: Subproblems) -> Array:
+    def certify(self, batch: Subproblems) -> tuple[Array, Array]:
         """Lower bounds in float64, rounded down, for the choices of each subproblem.
 
         Returns
         -------
-        array, shape (batch,)
+        bounds : array, shape (batch,)
+        forms : array, shape (batch, n_inputs)
         """
-        a = batch.weights.astype(np.float64)
-        constant, error = np.zeros(len(batch)), np.zeros(len(batch))
-        for stage in reversed(self.chain.stages):
-            count = stage.unstable
-            # Everything rounded at this stage is at most a few units of |a| times the values.
-            scale = np.abs(a).sum(axis=1)
-            if count:
-                span = stage.columns
-                lower = batch.lower[:, span].astype(np.float64)
-                upper = batch.upper[:, span].astype(np.float64)
-                open_ = (lower < 0.0) & (upper > 0.0)
-                on = lower >= 0.0
-                width = np.where(open_, upper - lower, 1.0)
-                rise = np.where(open_, np.minimum(upper / width, 1.0), on)
-                # Any slope is sound when the intercept covers both ends of the interval.
-                ends = np.maximum(
-                    up(-(rise * lower), UNIT * np.abs(lower)),
-                    up(upper - rise * upper, 4.0 * UNIT * np.abs(upper)),
-                )
-                intercept = np.where(open_, ends, 0.0)
-                pick = batch.chosen[:, span].astype(np.float64)
-                fall = np.where(open_, np.clip(pick, 0.0, 1.0), rise)
-                multiplier = np.where(open_, 0.0, np.where(on, 1.0, -1.0) * np.maximum(pick, 0.0))
-                part = a[:, :count]
-                negative = np.minimum(part, 0.0)
-                shift = np.einsum("bn,bn->b", negative, intercept)
-                constant += shift
-                error += stage.error_factor * (np.abs(shift) + np.abs(constant))
-                a[:, :count] = negative * rise + (part - negative) * fall - multiplier
-                scale += np.abs(a).sum(axis=1)
-            constant += a @ stage.bias
-            error += 2.0 * stage.error_factor * (scale * stage.size + np.abs(constant))
-            a = a @ stage.weight
-        least = self.region.minimise(a[:, None])[:, 0]
-        return down(least + constant, error + 4.0 * UNIT * np.abs(least + constant))
+        form = batch.weights.astype(np.float64)
+        relaxed = Relaxed.of(batch, batch.chosen.astype(np.float64))
+        return prove(self.chain.stages, form, relaxed, self.region)
 
 
-def _store(last: Pass, found: Pass, live: Index) -> None:
-    last.bound[live], last.points[live] = found.bound, found.points
-    last.coefficients[live], last.values[live] = found.coefficients, found.values
+def _reweigh(weights: Single, outputs: Single) -> Single:
+    """Multiplicative step of convex weights towards the terms that are large.
+
+    Weights of several signs on one target are left alone: only one-signed ones are convex.
+    """
+    gain = np.where(weights != 0.0, np.sign(weights) * outputs, np.float32(0.0))
+    used = weights != 0.0
+    high = np.where(used, gain, -np.inf).max(axis=1, keepdims=True)
+    low = np.where(used, gain, np.inf).min(axis=1, keepdims=True)
+    spread = np.maximum(high - low, np.float32(1e-12))
+    scaled = weights * np.exp(_BLEND * (gain - high) / spread)
+    total = np.abs(weights).sum(axis=1, keepdims=True)
+    return np.asarray(scaled * (total / np.abs(scaled).sum(axis=1, keepdims=True)))
 
 
 @dataclass

@@ -127,7 +127,7 @@ def chain_of(
         if node.inputs != (before,):
             return None
         before = node.name
-        if node.layer.kind == "Flatten" or node.layer.kind == "ReLU":
+        if node.layer.kind in {"Flatten", "ReLU"}:
             if node.layer.kind == "ReLU" and not (stages and stages[-1].node == node.inputs[0]):
                 return None
             continue

@@ -20,6 +20,7 @@ from mipnet.bounds.crown import crown_intervals
 from mipnet.bounds.data import Bounds
 from mipnet.bounds.interval import input_interval
 from mipnet.bounds.splitting import Splitting
+from mipnet.bounds.subproblems import Index
 from mipnet.clocks import Stopwatch
 from mipnet.network import Interval, Network
 from mipnet.region import Region
@@ -29,53 +30,33 @@ from mipnet.threads import one_blas_thread
 ROUNDS = (4000, 16_000, 64_000)
 #: How near, relative to it, a bound must come to a value the neuron attains.
 TOLERANCE = 0.02
+#: Neurons times neurons before them that one branch and bound starts from (256 MiB).
+_CELLS = 2**24
 
 
-def tighten_stage(
-    chain: Chain,
-    region: Region,
-    k: int,
-    known: Interval,
-    watch: Stopwatch,
-    subproblems: float,
-    threads: int,
-) -> tuple[Interval, Splitting]:
-    """Bounds of the unstable neurons of stage ``k`` by branch and bound.
+def ranges(chain: Chain, region: Region, k: int, neurons: Index) -> Splitting:
+    """Branch and bound for the ranges of unstable neurons of stage ``k``.
 
     Parameters
     ----------
     chain : Chain
     region : Region
     k : int
-    known : Interval
-        Bounds of the node of that stage, batch of one.
-    watch : Stopwatch
-    subproblems : float
-        Stop after this many.
-    threads : int
+    neurons : array of int, shape (count,)
+        Unstable neurons, by their row in the stage.
 
     Returns
     -------
-    Interval
-        Never looser than ``known``.
     Splitting
-        The branch and bound, as far as it got.
+        Its first ``count`` targets are the neurons, the others the negated neurons.
     """
-    stage = chain.stages[k]
-    count = stage.unstable
+    stage, count = chain.stages[k], len(neurons)
     last = replace(stage, unstable=0, lower=stage.lower[:0], upper=stage.upper[:0])
-    before = Chain((*chain.stages[:k], last))
     rows = np.zeros((2 * count, len(stage.neurons)))
-    pick = np.arange(count)
-    rows[pick, pick], rows[count + pick, pick] = 1.0, -1.0
-    task = Splitting(before, region, rows, np.zeros(2 * count), tolerance=TOLERANCE)
-    task.run(watch, subproblems=subproblems, threads=threads)
-    found, where = task.bounds, stage.neurons[:count]
-    shape = known.lower.shape[1:]
-    lower, upper = known.lower.reshape(-1).copy(), known.upper.reshape(-1).copy()
-    lower[where] = np.maximum(lower[where], found[:count])
-    upper[where] = np.minimum(upper[where], -found[count:])
-    return Interval(lower[None], upper[None]).reshape(shape), task
+    rows[np.arange(count), neurons] = 1.0
+    rows[count + np.arange(count), neurons] = -1.0
+    before = Chain((*chain.stages[:k], last))
+    return Splitting(before, region, rows, np.zeros(2 * count), tolerance=TOLERANCE)
 
 
 class Tightening:
@@ -147,20 +128,28 @@ class Tightening:
     def _tighten(self, chain: Chain, k: int, watch: Stopwatch, subproblems: float) -> bool:
         """Tighten one stage; whether anything changed."""
         start = time.perf_counter()
-        name, known = chain.stages[k].node, self.bounds.intervals
-        found, task = tighten_stage(
-            chain, self._region, k, known[name], watch, subproblems, self._threads
-        )
-        self.visited += task.visited
-        if not task.active.any():
-            self._finished.add(name)
+        stage, known = chain.stages[k], self.bounds.intervals
+        name = stage.node
         before = known[name]
-        gained = (found.lower > before.lower) | (found.upper < before.upper)
-        if not gained.any():
+        lower, upper = before.lower.reshape(-1).copy(), before.upper.reshape(-1).copy()
+        parts = -(-2 * stage.unstable * max(1, stage.first) // _CELLS)
+        finished = True
+        for part in np.array_split(np.arange(stage.unstable), parts):
+            task = ranges(chain, self._region, k, part)
+            task.run(watch, subproblems=subproblems / parts, threads=self._threads)
+            self.visited += task.visited
+            finished &= not task.active.any()
+            found, where = task.bounds, stage.neurons[part]
+            lower[where] = np.maximum(lower[where], found[: part.size])
+            upper[where] = np.minimum(upper[where], -found[part.size :])
+        if finished:
+            self._finished.add(name)
+        found_box = Interval(lower[None], upper[None]).reshape(before.lower.shape[1:])
+        if not ((found_box.lower > before.lower) | (found_box.upper < before.upper)).any():
             return False
         network, region = self._network, self._region
         box = input_interval(network, region)
-        intervals, _ = crown_intervals(network, region, box, {**known, name: found})
+        intervals, _ = crown_intervals(network, region, box, {**known, name: found_box})
         if not watch.expired:
             intervals, _ = alpha_intervals(network, region, intervals, watch, behind=name)
         methods = {**self.bounds.methods, name: "milp"}

@@ -20,14 +20,15 @@ import numpy as np
 from mipnet.bounds.beta import BetaBounder, Lean, Pass
 from mipnet.bounds.branching import choose
 from mipnet.bounds.chain import Chain
-from mipnet.bounds.subproblems import Flags, Pool, Subproblems, root, split
+from mipnet.bounds.rebound import axes, rebound
+from mipnet.bounds.subproblems import Flags, Pool, Subproblems, halve, root, split
 from mipnet.clocks import Stopwatch
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
 
 #: Subproblems split in one batch; gradient steps at the roots, for children, and for a
 #: subproblem that has nothing left to split.
-BATCH, ROOT_STEPS, STEPS, LAST_STEPS = 256, 30, 6, 60
+BATCH, ROOT_STEPS, STEPS, LAST_STEPS, BOX_STEPS = 256, 30, 6, 60, 2
 #: Memory the open subproblems may take.
 MEMORY = 2**30
 #: Excess over the goal, relative to the size of the bound, before a certificate is asked for.
@@ -44,12 +45,15 @@ class Splitting:
     chain : Chain
     region : Region
     weights : array, shape (targets, n_stop)
-        Coefficients of the targets over the last stage.
+        What to bound, over the last stage: plus or minus one row, or the largest of several, by
+        convex weights of one sign to start from.
     goals : array, shape (targets,)
         A target whose proven bound exceeds its goal is settled.
     tolerance : float
         A target is settled, too, when its bound is this near to a value it attains, relative to
         that value.
+    bisect : bool
+        Halve the inputs, rather than fix neurons: for regions of few inputs.
     hit : callable, optional
         Gets the point of the lowest value of a target seen so far, shape (n_inputs,), and the
         target, whenever that value falls to the goal or below. True ends the search.
@@ -72,6 +76,7 @@ class Splitting:
         goals: Array,
         *,
         tolerance: float = 0.0,
+        bisect: bool = False,
         hit: Callable[[Array, int], bool] | None = None,
     ) -> None:
         count = len(weights)
@@ -79,16 +84,15 @@ class Splitting:
         self.attained = np.full(count, np.inf)
         self.visited = 0
         self.stopped = False
-        self._bounder, self._hit = BetaBounder(chain, region), hit
+        self._bounder, self._hit, self._region = BetaBounder(chain, region), hit, region
         self._weights = weights
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._dropped = np.full(count, np.inf)
         self._held: dict[int, Array] = {}
-        first = root(chain, weights)
+        first = root(chain, weights, region.box() if bisect else None)
         self._pool = Pool(first, count)
-        last = self._bounder.improve(first, ROOT_STEPS, np.full(count, np.inf))
-        first.bound = self._bounder.certify(first)
+        last = self._bound(first, ROOT_STEPS, np.full(count, np.inf))
         self.roots = first.bound.copy()
         self._pool.put(first)
         self._see(first, last)
@@ -134,8 +138,9 @@ class Splitting:
 
     def lower_goals(self, goals: Array) -> None:
         """Settle targets at lower bounds than before: better values are known."""
-        self.goals = np.minimum(self.goals, goals)
-        self._dropped = np.minimum(self._dropped, self._pool.drop(self._ceiling()))
+        with self._lock:
+            self.goals = np.minimum(self.goals, goals)
+            self._dropped = np.minimum(self._dropped, self._pool.drop(self._ceiling()))
 
     def _ceiling(self) -> Array:
         """Bounds above which a subproblem need not be split any further."""
@@ -169,7 +174,7 @@ class Splitting:
             ceiling = self._ceiling()
         children = batch
         try:
-            children = self._split(batch, ceiling)
+            children = (self._halve if batch.boxed else self._split)(batch, ceiling)
         finally:
             with self._lock:
                 self._file(children)
@@ -185,21 +190,40 @@ class Splitting:
         enough = ceiling + _CLEAR * (1.0 + np.abs(ceiling))
         items, columns = choose(bounder, batch, last, enough[batch.owner])
         children = split(batch, columns, items)
-        bounder.improve(children, STEPS, enough[children.owner])
+        self._bound(children, STEPS, enough[children.owner])
         self.visited += len(children)
         if len(items) < len(batch):
             whole = np.ones(len(batch), dtype=bool)
             whole[items] = False
             rest = batch.select(whole)
-            bounder.improve(rest, LAST_STEPS, enough[rest.owner])
+            self._bound(rest, LAST_STEPS, enough[rest.owner])
             children = children.join(rest)
-        children.bound = np.maximum(bounder.certify(children), children.bound)
         return children
+
+    def _halve(self, batch: Subproblems, ceiling: Array) -> Subproblems:
+        """Children of a batch of boxes, bounded."""
+        enough = ceiling + _CLEAR * (1.0 + np.abs(ceiling))
+        children = halve(batch)
+        last = self._bound(children, BOX_STEPS, enough[children.owner])
+        self.visited += len(children)
+        self._see(children, last)
+        return children
+
+    def _bound(self, batch: Subproblems, steps: int, enough: Array) -> Pass:
+        """Bound subproblems, never below what is known of them; choose the axes to halve next."""
+        shares = rebound(self.chain, self._region, batch) if batch.boxed else None
+        last = self._bounder.improve(batch, steps, enough)
+        bounds, forms = self._bounder.certify(batch)
+        batch.bound = np.maximum(batch.bound, bounds)
+        if shares is not None:
+            batch.axis = axes(batch, shares, last.coefficients, forms)
+        return last
 
     def _file(self, batch: Subproblems) -> None:
         """Put open subproblems into the pool; note the bounds of the others."""
         over = batch.bound > self._ceiling()[batch.owner]
-        over |= ~batch.open.any(axis=1)
+        if not batch.boxed:
+            over |= ~batch.open.any(axis=1)
         np.minimum.at(self._dropped, batch.owner[over], batch.bound[over])
         self._pool.put(batch.select(~over))
 

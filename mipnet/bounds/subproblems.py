@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.bounds.chain import Chain, Single
+from mipnet.network import Interval
 from mipnet.network.layers.base import Array
 
 Flags = npt.NDArray[np.bool_]
@@ -27,9 +28,13 @@ class Subproblems:
     chosen : array of float32, shape (batch, n_unstable)
         Slope of a neuron still unstable, multiplier of a fixed one.
     bound : array, shape (batch,)
-        Lower bound, as far as float32 tells until it is certified.
+        Certified lower bound.
     owner : array of int, shape (batch,)
         The target a subproblem belongs to.
+    box_lower, box_upper : array, shape (batch, n_inputs)
+        Box the region is intersected with; no columns where the inputs are never split.
+    axis : array of int, shape (batch,)
+        Input to halve next.
     """
 
     weights: Single
@@ -38,18 +43,26 @@ class Subproblems:
     chosen: Single
     bound: Array
     owner: Index
+    box_lower: Array
+    box_upper: Array
+    axis: Index
 
     def __len__(self) -> int:
         return len(self.bound)
 
     def select(self, items: Index | Flags | slice) -> Subproblems:
-        """Some of the subproblems, copied unless ``items`` is a slice."""
+        """Return some of the subproblems, copied unless ``items`` is a slice."""
         return Subproblems(*(getattr(self, f.name)[items] for f in fields(self)))
 
     def join(self, other: Subproblems) -> Subproblems:
-        """The subproblems of both batches."""
+        """Return the subproblems of both batches."""
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return Subproblems(*(np.concatenate(pair) for pair in pairs))
+
+    @property
+    def boxed(self) -> bool:
+        """Whether the subproblems have boxes of their own."""
+        return bool(self.box_lower.shape[1])
 
     @property
     def open(self) -> Flags:
@@ -57,13 +70,15 @@ class Subproblems:
         return (self.lower < 0.0) & (self.upper > 0.0)
 
 
-def root(chain: Chain, weights: Array) -> Subproblems:
+def root(chain: Chain, weights: Array, box: Interval | None = None) -> Subproblems:
     """One subproblem for each row of weights, its own target, with nothing split.
 
     Parameters
     ----------
     chain : Chain
     weights : array, shape (targets, n_stop)
+    box : Interval, batch of one, optional
+        Give every subproblem this box of its own, to be split.
     """
     count = len(weights)
     lower = np.nextafter(chain.lower.astype(np.float32), np.float32(-np.inf))
@@ -76,6 +91,9 @@ def root(chain: Chain, weights: Array) -> Subproblems:
         np.repeat(slopes[None], count, axis=0),
         np.full(count, -np.inf),
         np.arange(count),
+        np.repeat(np.zeros((1, 0)) if box is None else box.lower, count, axis=0),
+        np.repeat(np.zeros((1, 0)) if box is None else box.upper, count, axis=0),
+        np.zeros(count, dtype=np.intp),
     )
 
 
@@ -96,6 +114,16 @@ def split(batch: Subproblems, columns: Index, items: Index) -> Subproblems:
     children.upper[len(items) + count, columns] = 0.0
     # The split neuron now owns a multiplier instead of a slope.
     children.chosen[np.arange(len(children)), np.concatenate([columns, columns])] = 0.0
+    return children
+
+
+def halve(batch: Subproblems) -> Subproblems:
+    """Children of subproblems: first the lower, then the upper halves of their boxes."""
+    items = np.arange(len(batch))
+    children = batch.select(np.concatenate([items, items]))
+    middle = 0.5 * batch.box_lower[items, batch.axis] + 0.5 * batch.box_upper[items, batch.axis]
+    children.box_upper[items, batch.axis] = middle
+    children.box_lower[len(items) + items, batch.axis] = middle
     return children
 
 

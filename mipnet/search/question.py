@@ -34,8 +34,6 @@ class Settings:
     seed : int
     strict : bool
         Whether a clause is reached only above zero.
-    bisect : bool
-        Whether small inputs may be bisected (a leaf of a bisection is not).
     """
 
     bounds: str = "milp"
@@ -44,7 +42,6 @@ class Settings:
     threads: int = 1
     seed: int = 0
     strict: bool = True
-    bisect: bool = True
 
 
 @dataclass
@@ -104,7 +101,7 @@ class Question:
         return [i for i, r in enumerate(self.results) if r.outcome == "open"]
 
     def goals(self) -> Network:
-        """The network followed by the rows of all clauses."""
+        """Return the network followed by the rows of all clauses."""
         return self.network.then(Affine(self.stack.rows, self.stack.offsets), "goal")
 
     def accept(self, bounds: Bounds) -> bool:
