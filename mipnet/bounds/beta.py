@@ -302,7 +302,7 @@ class _Adam:
         self.second += _SECOND * (gradient * gradient - self.second)
         mean = self.first / (1.0 - (1.0 - _FIRST) ** self.step)
         size = np.sqrt(self.second / (1.0 - (1.0 - _SECOND) ** self.step))
-        scale = np.abs(found.coefficients).mean(axis=1, keepdims=True)
+        scale = np.abs(found.coefficients).sum(axis=1, keepdims=True) / max(1, chosen.shape[1])
         length = np.where(free, _SLOPE_STEP, _MULTIPLIER_STEP * scale) * _DECAY**self.step
         chosen += length * mean / (size + np.float32(1e-12))
         np.maximum(chosen, 0.0, out=chosen)

@@ -20,15 +20,16 @@ import numpy as np
 from mipnet.bounds.beta import BetaBounder, Lean, Pass
 from mipnet.bounds.branching import choose
 from mipnet.bounds.chain import Chain
+from mipnet.bounds.leaves import settle_leaves
 from mipnet.bounds.rebound import axes, rebound
 from mipnet.bounds.subproblems import Flags, Pool, Subproblems, halve, root, split
 from mipnet.clocks import Stopwatch
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
 
-#: Subproblems split in one batch; gradient steps at the roots, for children, and for a
-#: subproblem that has nothing left to split.
-BATCH, ROOT_STEPS, STEPS, LAST_STEPS, BOX_STEPS = 256, 30, 6, 60, 2
+#: Subproblems split in one batch; gradient steps at the roots, for children that fix a neuron, and
+#: for halves of a box.
+BATCH, ROOT_STEPS, STEPS, BOX_STEPS = 256, 30, 6, 6
 #: Memory the open subproblems may take.
 MEMORY = 2**30
 #: Excess over the goal, relative to the size of the bound, before a certificate is asked for.
@@ -174,7 +175,10 @@ class Splitting:
             ceiling = self._ceiling()
         children = batch
         try:
-            children = (self._halve if batch.boxed else self._split)(batch, ceiling)
+            if batch.boxed:
+                children = self._halve(batch, ceiling)
+            else:
+                children = self._split(batch, ceiling, watch)
         finally:
             with self._lock:
                 self._file(children)
@@ -182,7 +186,7 @@ class Splitting:
                 self._idle.notify_all()
         return True
 
-    def _split(self, batch: Subproblems, ceiling: Array) -> Subproblems:
+    def _split(self, batch: Subproblems, ceiling: Array, watch: Stopwatch) -> Subproblems:
         """Children of a batch, bounded; and what cannot be split, bounded as well as can be."""
         bounder = self._bounder
         last = bounder.sweep(batch.weights, Lean.of(batch), batch.chosen)
@@ -196,8 +200,11 @@ class Splitting:
             whole = np.ones(len(batch), dtype=bool)
             whole[items] = False
             rest = batch.select(whole)
-            self._bound(rest, LAST_STEPS, enough[rest.owner])
-            children = children.join(rest)
+            settle_leaves(self.chain, self._region, rest, watch)
+            self._bound(rest, 0, enough[rest.owner])
+            with self._lock:
+                # Nothing can be split any further: this is what is known of them in the end.
+                np.minimum.at(self._dropped, rest.owner, rest.bound)
         return children
 
     def _halve(self, batch: Subproblems, ceiling: Array) -> Subproblems:
@@ -222,8 +229,6 @@ class Splitting:
     def _file(self, batch: Subproblems) -> None:
         """Put open subproblems into the pool; note the bounds of the others."""
         over = batch.bound > self._ceiling()[batch.owner]
-        if not batch.boxed:
-            over |= ~batch.open.any(axis=1)
         np.minimum.at(self._dropped, batch.owner[over], batch.bound[over])
         self._pool.put(batch.select(~over))
 

@@ -87,7 +87,10 @@ class ClauseMip:
             limits = Limits(time=self.time.left, cutoff=margin, target=-margin)
             with question.watch("solve"):
                 answer = solve(arrays, limits=limits, threads=settings.threads, seed=settings.seed)
-                if answer.delicate and answer.status is Status.CUTOFF:
+                # A program closed without a tree was closed by presolve, which may be wrong where
+                # coefficients are near its tolerances.
+                doubtful = answer.delicate or answer.nodes <= 1
+                if doubtful and answer.status is Status.CUTOFF:
                     answer = self.second_opinion(arrays, answer)
             return answer
 
@@ -117,10 +120,15 @@ class ClauseMip:
             question.leave_open(i, "the solver's points stay outside the region")
 
     def second_opinion(self, arrays: ProgramArrays, first: Solution) -> Solution:
-        """Ask again without presolve and with another seed; the weaker answer counts."""
+        """Ask again without presolve, at other tolerances; the weaker answer counts."""
         settings = self.question.settings
         limits = Limits(time=self.time.left, cutoff=first.bound, target=-first.bound)
-        profile = PROVE.with_options(presolve="off")
+        profile = PROVE.with_options(
+            presolve="off",
+            mip_feasibility_tolerance=1e-7,
+            primal_feasibility_tolerance=1e-7,
+            dual_feasibility_tolerance=1e-7,
+        )
         second = solve(
             arrays,
             limits=limits,
