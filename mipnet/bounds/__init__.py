@@ -6,13 +6,14 @@ from mipnet.bounds.cascade import alpha_bounds, lp_bounds
 from mipnet.bounds.crown import crown_bounds
 from mipnet.bounds.data import Bounds, PhaseCount, Violation
 from mipnet.bounds.interval import interval_bounds
+from mipnet.bounds.milp import milp_bounds
 from mipnet.bounds.storage import load_bounds, save_bounds
 from mipnet.errors import BoundsError
 from mipnet.network import Network
 from mipnet.region import Region
 
 #: Names of the bounding methods, cheapest first.
-METHODS = ("interval", "crown", "alpha", "lp")
+METHODS = ("interval", "crown", "alpha", "lp", "milp")
 
 
 def compute_bounds(
@@ -29,13 +30,13 @@ def compute_bounds(
     ----------
     network : Network
     region : Region
-    method : {"interval", "crown", "alpha", "lp"}
-        ``alpha`` adds optimised slopes to CROWN, ``lp`` linear programs to those, each for the
-        neurons still unstable and while it pays.
+    method : {"interval", "crown", "alpha", "lp", "milp"}
+        ``alpha`` adds optimised slopes to CROWN; ``lp`` and ``milp`` add linear or mixed-integer
+        programs to those, each for the neurons still unstable and while it pays.
     budget : float, optional
-        Seconds for the slopes and the linear programs.
+        Seconds for everything behind CROWN.
     threads : int
-        Linear programs solved at once.
+        Programs solved at once.
 
     Raises
     ------
@@ -52,6 +53,8 @@ def compute_bounds(
         return alpha_bounds(network, region, budget=budget)
     if method == "lp":
         return lp_bounds(network, region, budget=budget, threads=threads)
+    if method == "milp":
+        return milp_bounds(network, region, budget=budget, threads=threads)
     msg = f"unknown bounding method {method!r}; known: {', '.join(METHODS)}"
     raise BoundsError(msg)
 
@@ -79,5 +82,6 @@ __all__ = [
     "interval_bounds",
     "load_bounds",
     "lp_bounds",
+    "milp_bounds",
     "save_bounds",
 ]

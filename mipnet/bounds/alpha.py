@@ -175,6 +175,7 @@ def alpha_intervals(
     watch: Stopwatch,
     *,
     steps: int = STEPS,
+    behind: str | None = None,
 ) -> tuple[dict[str, Interval], list[str]]:
     """Optimised CROWN for every unstable neuron, layer by layer, and for the output.
 
@@ -186,6 +187,8 @@ def alpha_intervals(
         Bounds that hold, batch of one.
     watch : Stopwatch
     steps : int
+    behind : str, optional
+        Leave this node, and all before it, as they are.
 
     Returns
     -------
@@ -197,12 +200,13 @@ def alpha_intervals(
     tight, names = {INPUT: intervals[INPUT]}, []
     relaxations = Relaxations(network, tight)
     decisive = deciders(network)
-    behind_relu = False
+    behind_relu, reached = False, behind is None
     for node in network.nodes:
         box = node.layer.interval(*(tight[i] for i in node.inputs)).intersect(intervals[node.name])
         tight[node.name] = box
         behind_relu |= node.layer.nonlinear
-        if not behind_relu or node.layer.nonlinear or watch.expired:
+        if not reached or not behind_relu or node.layer.nonlinear or watch.expired:
+            reached |= node.name == behind
             continue
         chosen = np.flatnonzero(unstable(decisive.get(node.name, ()), box))
         if node.name == network.output:

@@ -38,7 +38,7 @@ def robust_accuracy(
     jobs: int = 1,
     results: str | os.PathLike[str] | None = None,
     progress: bool = True,
-    bounds: str = "lp",
+    bounds: str = "milp",
     formulation: str = "big_m",
     restarts: int = 8,
     threads: int = 1,

@@ -34,7 +34,7 @@ def find_adversarial(
     lower: npt.ArrayLike | None = None,
     upper: npt.ArrayLike | None = None,
     time_limit: float | None = None,
-    bounds: str = "lp",
+    bounds: str = "milp",
     formulation: str = "big_m",
     restarts: int = 8,
     threads: int = 1,
@@ -64,7 +64,7 @@ def find_adversarial(
         absent, and no restriction where it has none. l0 needs both.
     time_limit : float, optional
         Seconds for the whole call.
-    bounds : {"lp", "alpha", "crown", "interval"}
+    bounds : {"milp", "lp", "alpha", "crown", "interval"}
         Bounding method.
     formulation : str
         Formulation of the unstable neurons.

@@ -8,6 +8,9 @@ from mipnet.network import Network
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
 
+#: First steps of the later rounds of a descent, and points that take part in them.
+LENGTHS, _KEPT = (0.1, 0.02, 0.004), 16
+
 
 def ascend(
     network: Network,
@@ -65,6 +68,34 @@ def ascend(
         share = length * (1.0 - step / (steps + 1))
         current = region.project(current + share * region.ascent(gradient.reshape(batch, -1)))
     return best, best_value
+
+
+def descend(network: Network, region: Region, points: Array) -> tuple[Array, Array]:
+    """Minimise the one output of a network from many start points, with shorter and shorter steps.
+
+    Near a kink long steps jump to and fro; the best points go on with shorter ones.
+
+    Parameters
+    ----------
+    network : Network
+    region : Region
+    points : array, shape (batch, n_inputs)
+
+    Returns
+    -------
+    points : array, shape (batch, n_inputs)
+        Inside the region.
+    values : array, shape (batch,)
+    """
+    rows = -np.ones((len(points), 1, 1))
+    sides = np.zeros(rows.shape[:2])
+    points, values = ascend(network, region, rows, sides, points)
+    for length in LENGTHS:
+        kept = np.argsort(-values)[:_KEPT]
+        points[kept], values[kept] = ascend(
+            network, region, rows[kept], sides[kept], points[kept], length=length
+        )
+    return points, -values
 
 
 def start_points(region: Region, rng: np.random.Generator, count: int) -> Array:

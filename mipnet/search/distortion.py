@@ -55,7 +55,7 @@ def minimal_distortion(
     max_radius: float | None = None,
     tolerance: float = 1e-4,
     time_limit: float | None = None,
-    bounds: str = "lp",
+    bounds: str = "milp",
     formulation: str = "big_m",
     restarts: int = 8,
     threads: int = 1,
@@ -91,7 +91,7 @@ def minimal_distortion(
         where the margins of the proofs are. Less than 1e-9 times the size of ``x`` is no gap.
     time_limit : float, optional
         Seconds for the whole call.
-    bounds : {"lp", "alpha", "crown", "interval"}
+    bounds : {"milp", "lp", "alpha", "crown", "interval"}
         Bounding method.
     formulation : str
         Formulation of the unstable neurons.
@@ -156,7 +156,7 @@ def certified_radius(
         tolerance.
     tolerance : float
         Relative accuracy of the radius, at least 1e-6.
-    bounds : {"alpha", "lp", "crown", "interval"}
+    bounds : {"milp", "lp", "alpha", "crown", "interval"}
         Bounding method.
     formulation, restarts, threads, seed
         For ``exact``, as for :func:`minimal_distortion`.

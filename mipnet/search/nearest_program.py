@@ -13,9 +13,10 @@ from mipnet.encode import encode
 from mipnet.errors import BoundsError, SolverError
 from mipnet.network.layers.base import Array
 from mipnet.region import Box
-from mipnet.search.decide import BISECTION_INPUTS, MARGIN, MIP_UNSTABLE
+from mipnet.search.decide import MARGIN, MIP_UNSTABLE
 from mipnet.search.distance import DISTANCE_MARGIN, LEAK, WIDER, DistanceModel
 from mipnet.search.radius_search import RadiusSearch
+from mipnet.search.trees import FEW_INPUTS
 from mipnet.solver import (
     FEASIBILITY,
     PROVE,
@@ -51,7 +52,7 @@ def close_by_programs(search: RadiusSearch) -> None:
         bounds = search.bounds(radius, thorough=True)
         if bounds is None or search.closed or search.watch.expired:
             return
-        few = search.nearest.centre.size <= BISECTION_INPUTS
+        few = search.nearest.centre.size <= FEW_INPUTS
         if few and bounds.n_unstable > MIP_UNSTABLE:
             return
         programs = _Programs.build(search, bounds, radius)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import ProgramArrays
-from mipnet.bounds import Bounds, alpha_bounds, first_bounds, lp_bounds
+from mipnet.bounds import METHODS, Bounds, alpha_bounds, first_bounds, lp_bounds
 from mipnet.clocks import Clocks, Stopwatch
 from mipnet.encode import Encoding, encode
 from mipnet.errors import QueryError, SolverError
@@ -17,15 +17,9 @@ from mipnet.network import Affine, Network
 from mipnet.network.layers.base import Array
 from mipnet.network.readers import load
 from mipnet.region import Box, Region
-from mipnet.search.attack import ascend, start_points
-from mipnet.search.decide import (
-    BISECTION_BOXES,
-    BISECTION_INPUTS,
-    LP_SECONDS,
-    LP_SHARE,
-    MIP_UNSTABLE,
-)
-from mipnet.search.leaves import Minimisation
+from mipnet.search.attack import descend, start_points
+from mipnet.search.decide import LP_SECONDS, LP_SHARE, MIP_UNSTABLE
+from mipnet.search.descent import Descent
 from mipnet.solver import Limits, Solution, Status, solve
 from mipnet.threads import one_blas_thread
 
@@ -33,11 +27,8 @@ from mipnet.threads import one_blas_thread
 #: size the objective can reach (at most 1).
 GAP = 1e-6
 
-#: Seconds of the first turn of bisection, and of the MIP's turn where there is no time limit.
-FIRST_TURN, MIP_TURN = 1.0, 30.0
-
-#: First steps of the later rounds of the gradient search, and points that take part in them.
-_LENGTHS, _KEPT = (0.1, 0.02, 0.004), 16
+#: Share of the time left of the MIP's turn between rounds of branch and bound.
+_TURN = 0.3
 
 OptimumStatus = Literal["optimal", "time_limit", "interrupted", "inconsistent", "error"]
 
@@ -93,7 +84,7 @@ def maximize(
     region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     *,
     time_limit: float | None = None,
-    bounds: str = "lp",
+    bounds: str = "milp",
     formulation: str = "big_m",
     restarts: int = 64,
     threads: int = 1,
@@ -129,7 +120,7 @@ def minimize(
     region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     *,
     time_limit: float | None = None,
-    bounds: str = "lp",
+    bounds: str = "milp",
     formulation: str = "big_m",
     restarts: int = 64,
     threads: int = 1,
@@ -148,7 +139,7 @@ def minimize(
         The input set; the input bounds of the network when absent.
     time_limit : float, optional
         Seconds for the whole call.
-    bounds : {"lp", "alpha", "crown", "interval"}
+    bounds : {"milp", "lp", "alpha", "crown", "interval"}
     formulation : str
     restarts : int
         Start points of the gradient search.
@@ -173,10 +164,11 @@ def minimize(
         msg = f"the objective needs {net.n_outputs} finite coefficients, got {weights.tolist()}"
         raise QueryError(msg)
     scalar = net.then(Affine(weights[None], np.zeros(1)), "objective")
-    task = _Minimisation(scalar, as_region(net, region), Stopwatch(time_limit), seed)
+    watch = Stopwatch(time_limit)
+    task = _Minimisation(scalar, as_region(net, region), watch, formulation, threads, seed)
     try:
         with one_blas_thread():
-            task.run(bounds, formulation, max(1, restarts), threads)
+            task.run(bounds, max(1, restarts))
     except KeyboardInterrupt:
         task.end("interrupted", "interrupted")
     except SolverError as error:
@@ -191,19 +183,22 @@ class _Minimisation:
     scalar: Network
     region: Region
     watch: Stopwatch
+    formulation: str
+    threads: int
     seed: int
+    known: Bounds = field(init=False)
     point: Array = field(init=False)
     value: float = np.inf
     bound: float = -np.inf
     status: OptimumStatus = "time_limit"
     message: str = ""
-    known: Bounds | None = None
     encoding: Encoding | None = None
     arrays: ProgramArrays | None = None
     answer: Solution | None = None
     boxes: int = 0
 
     def __post_init__(self) -> None:
+        self.known = first_bounds(self.scalar, self.region, "interval")
         self.point = self.region.centre
         self.value = float(self.scalar(self.point).reshape(-1)[0])
 
@@ -213,81 +208,76 @@ class _Minimisation:
     @property
     def slack(self) -> float:
         """Largest gap that counts as closed."""
-        reach = 1.0 if self.known is None else float(self.known.output.magnitude.max())
+        reach = float(self.known.output.magnitude.max())
         return GAP * (min(1.0, reach) + abs(self.value))
 
-    def run(self, bounds: str, formulation: str, restarts: int, threads: int) -> None:
+    def run(self, bounds: str, restarts: int) -> None:
         with self.watch("attack"):
             points = self.attack(restarts)
         with self.watch("bound"):
-            self.known = self.tighten(bounds, threads)
+            self.known = self.tighten(bounds)
             self.bound = float(self.known.output.lower.reshape(-1)[0])
         with self.watch("check"):
             wrong = self.known.violation(points)
         if wrong is not None:
             self.end("inconsistent", f"bounds contradicted by a point of the region: {wrong}")
             return
-        with self.watch("build"):
-            self.encoding = encode(
-                self.scalar, self.region, self.known.intervals, formulation_name=formulation
-            )
-            self.arrays = self.encoding.arrays(np.ones(1))
         if self.met():
             self.end("optimal", "the proven bound meets the value of a known point")
-            return
-        if isinstance(self.region, Box) and self.bisectable(self.known):
-            self.take_turns(self.region, self.encoding, self.arrays, threads)
+        elif bounds == "milp":
+            self.search()
         else:
-            self.mip(self.encoding, self.arrays, threads, self.watch.left)
+            self.mip(self.watch.left)
 
     def met(self) -> bool:
         """Whether bound and value have met."""
         return self.value <= self.bound + self.slack
 
-    def bisectable(self, known: Bounds) -> bool:
-        """Whether halving the inputs may beat one MIP."""
-        return self.region.n_inputs <= BISECTION_INPUTS and known.n_unstable > MIP_UNSTABLE
+    def search(self) -> None:
+        """Search in rounds of branch and bound, with a turn for the MIP among them."""
+        task, rounds = Descent(self.known, self.region, self.threads), 0
+        while task.possible and not self.watch.expired:
+            if rounds == task.patience:
+                left = self.watch.left
+                self.mip(None if left is None else _TURN * left)
+                if self.status != "time_limit" or left is None:
+                    return
+            elif rounds and self.known.n_unstable <= MIP_UNSTABLE:
+                break
+            with self.watch("bound"):
+                task.round(self.watch, self.point, self.value, 0.1 * self.slack)
+            if not self.take(task):
+                return
+            rounds += 1
+        if not self.watch.expired:
+            self.mip(self.watch.left)
 
-    def take_turns(
-        self, region: Box, encoding: Encoding, arrays: ProgramArrays, threads: int
-    ) -> None:
-        """Bisect a little, give the MIP a part of the time, then bisect again.
-
-        Which of the two closes a network of few inputs cannot be told beforehand; a turn each
-        costs little against picking the wrong one.
-        """
-        task = Minimisation(
-            self.scalar, region, 0.1 * self.slack, self.seed, self.point, self.value
-        )
-        left = self.watch.left
-        self.halve(task, FIRST_TURN if left is None else min(FIRST_TURN, 0.2 * left))
-        if self.met():
-            return
-        left = self.watch.left
-        self.mip(encoding, arrays, threads, MIP_TURN if left is None else max(5.0, 0.25 * left))
-        if self.status != "time_limit" or self.watch.expired:
-            return
-        self.halve(task, self.watch.left)
-        if not self.met() and not self.watch.expired:
-            self.mip(encoding, arrays, threads, self.watch.left)
-
-    def halve(self, task: Minimisation, seconds: float | None) -> None:
-        """Go on with the bisection for so many seconds."""
-        with self.watch("solve"):
-            if self.value < task.value:
-                task.point, task.value = self.point, self.value
-            self.bound = max(self.bound, task.run(Stopwatch(seconds), BISECTION_BOXES))
-        self.point, self.value, self.boxes = task.point, task.value, task.nodes
+    def take(self, task: Descent) -> bool:
+        """Take over what a round found; whether to go on."""
+        self.point, self.value, self.boxes = task.point, task.value, task.visited
+        self.bound, self.known = max(self.bound, task.bound), task.bounds
+        with self.watch("check"):
+            wrong = self.known.violation(self.point[None])
+        if wrong is not None:
+            self.end("inconsistent", f"bounds contradicted by a point of the region: {wrong}")
+            return False
         if self.value < self.bound - self.slack:
             reason = f"a point reaches {self.value!r}, below the proven bound {self.bound!r}"
             self.end("inconsistent", reason)
-        elif self.met():
-            self.end("optimal", f"closed by bisection in {task.nodes} boxes and nodes")
+            return False
+        if self.met():
+            self.end("optimal", f"closed by branch and bound in {task.visited} subproblems")
+            return False
+        return True
 
-    def mip(
-        self, encoding: Encoding, arrays: ProgramArrays, threads: int, seconds: float | None
-    ) -> None:
+    def mip(self, seconds: float | None) -> None:
         """One MIP from the best point known."""
+        with self.watch("build"):
+            encoding = encode(
+                self.scalar, self.region, self.known.intervals, formulation_name=self.formulation
+            )
+            arrays = encoding.arrays(np.ones(1))
+        self.encoding, self.arrays = encoding, arrays
         with self.watch("check"):
             start = encoding.complete(self.point)
             wrong = arrays.violation(start)
@@ -298,7 +288,7 @@ class _Minimisation:
         time = seconds if left is None or seconds is None else min(seconds, left)
         with self.watch("solve"):
             self.answer = solve(
-                arrays, limits=Limits(time=time), start=start, threads=threads, seed=self.seed
+                arrays, limits=Limits(time=time), start=start, threads=self.threads, seed=self.seed
             )
         with self.watch("check"):
             self.judge(self.answer, encoding)
@@ -306,30 +296,21 @@ class _Minimisation:
     def attack(self, restarts: int) -> Array:
         rng = np.random.default_rng(self.seed)
         starts = start_points(self.region, rng, restarts)
-        rows = -np.ones((len(starts), 1, 1))
-        sides = np.zeros(rows.shape[:2])
-        points, values = ascend(self.scalar, self.region, rows, sides, starts)
-        # Near a kink long steps jump to and fro; the best points go on with shorter ones.
-        for length in _LENGTHS:
-            kept = np.argsort(-values)[:_KEPT]
-            better, gained = ascend(
-                self.scalar, self.region, rows[kept], sides[kept], points[kept], length=length
-            )
-            points[kept], values[kept] = better, gained
-        best = int(np.argmax(values))
-        self.point, self.value = points[best], -float(values[best])
+        points, values = descend(self.scalar, self.region, starts)
+        best = int(np.argmin(values))
+        self.point, self.value = points[best], float(values[best])
         return points
 
-    def tighten(self, method: str, threads: int) -> Bounds:
+    def tighten(self, method: str) -> Bounds:
         """Bounds of the method, step by step, until they meet the value of the known point."""
         bounds = first_bounds(self.scalar, self.region, method)
         left = self.watch.left
         budget = LP_SECONDS if left is None else LP_SHARE * left
-        if method in {"alpha", "lp"} and not self.closed(bounds):
+        if METHODS.index(method) >= METHODS.index("alpha") and not self.closed(bounds):
             bounds = alpha_bounds(self.scalar, self.region, budget=budget, first=bounds)
         if method == "lp" and not self.closed(bounds):
             bounds = lp_bounds(
-                self.scalar, self.region, budget=budget, threads=threads, first=bounds
+                self.scalar, self.region, budget=budget, threads=self.threads, first=bounds
             )
         return bounds
 
@@ -370,7 +351,7 @@ class _Minimisation:
             n_binaries=0 if encoding is None else encoding.n_binaries,
             n_rows=0 if arrays is None else arrays.n_rows,
             n_nonzeros=0 if arrays is None else arrays.n_nonzeros,
-            n_unstable=0 if self.known is None else self.known.n_unstable,
+            n_unstable=self.known.n_unstable,
             clocks=self.watch.clocks,
             solver="" if answer is None else f"HiGHS {answer.version}",
             message=self.message,

@@ -39,7 +39,7 @@ def verify(
     timeout: float | None = None,
     threads: int = 1,
     seed: int = 0,
-    bounds: str = "lp",
+    bounds: str = "milp",
     formulation: str = "big_m",
     restarts: int = 8,
 ) -> VerifyResult:

@@ -126,6 +126,9 @@ def _attempt(
     POOL.enter(task.threads)
     try:
         outcome = _run(highs, stop)
+    except (RuntimeError, MemoryError) as error:
+        msg = f"HiGHS broke down: {error}"
+        raise SolverError(msg) from error
     finally:
         POOL.leave()
     spent = time.perf_counter() - begin
@@ -323,6 +326,8 @@ def _read(highs: Any, task: _Task, limit: Limits, run: _Run) -> Solution:
     elif status is Status.INTERRUPTED and run.bound_reached:
         status = Status.BOUND_REACHED
     info = highs.getInfo()
+    if status is Status.OPTIMAL and not _agrees(highs, task, info):
+        status = Status.ERROR
     if (
         status is Status.OPTIMAL
         and limit.cutoff is not None
@@ -344,6 +349,17 @@ def _read(highs: Any, task: _Task, limit: Limits, run: _Run) -> Solution:
         relaxed=task.relaxed,
         delicate=task.delicate,
     )
+
+
+def _agrees(highs: Any, task: _Task, info: Any) -> bool:
+    """Whether an optimum is the objective of its own point, and no bound is above it."""
+    values = _point(highs, Status.OPTIMAL, info, task.balanced)
+    if values is None:
+        return False
+    own, said = task.arrays.objective(values) * task.factor, info.objective_function_value
+    slack = 1e-6 * (1.0 + abs(own))
+    mixed = bool(task.arrays.integer.any())
+    return abs(said - own) <= slack and not (mixed and info.mip_dual_bound > own + slack)
 
 
 def _point(highs: Any, status: Status, info: Any, balanced: Balanced) -> Array | None:

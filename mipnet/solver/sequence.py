@@ -63,6 +63,9 @@ class LinearSequence:
         POOL.enter(1)
         try:
             outcome = self._highs.run()
+        except (RuntimeError, MemoryError):
+            # A run that dies has no duals, and bounds stay as they are.
+            return None
         finally:
             POOL.leave()
         solution = self._highs.getSolution()

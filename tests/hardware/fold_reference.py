@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -13,19 +13,32 @@ from mipnet.hardware import Machine
 
 
 @dataclass
-class Counts:
-    """What the loops add up."""
+class Fold:
+    """What one fold takes."""
 
-    compute: int = 0
-    total: int = 0
-    inputs: int = 0
-    weights: int = 0
-    sums: int = 0
-    results: int = 0
-    dram_inputs: int = 0
-    dram_weights: int = 0
-    dram_sums: int = 0
-    folds: list[dict[str, float]] = field(default_factory=list)
+    cycles: int
+    inputs: int
+    weights: int
+    fetched_inputs: int
+    fetched_weights: int
+    back: int
+    partial: int
+    final: int
+
+
+@dataclass
+class Counts:
+    """What the folds add up to."""
+
+    compute: int
+    total: int
+    inputs: int
+    weights: int
+    sums: int
+    results: int
+    dram_inputs: int
+    dram_weights: int
+    dram_sums: int
 
 
 def reference(
@@ -35,95 +48,113 @@ def reference(
 
     ``keep`` says which folds of a weight-stationary array hold weights; the others are left out.
     """
-    rows, columns, flow, memory = machine.rows, machine.columns, machine.dataflow, machine.memory
-    bits = machine.precision
+    flow, memory, bits = machine.dataflow, machine.memory, machine.precision
     along, across, t = {"ws": (k, n, m), "os": (m, n, k), "is": (k, m, n)}[flow]
+    if keep is None:
+        keep = np.ones((-(-along // machine.rows), -(-across // machine.columns)), bool)
     room = [
-        size // memory.share
+        8 * (size // memory.share)
         for size in (memory.input_bytes, memory.weight_bytes, memory.output_bytes)
     ]
-    in_b, w_b, out_b, sum_b = (
-        width / 8 for width in (bits.inputs, bits.weights, bits.outputs, bits.partial_sums)
-    )
-    if keep is None:
-        keep = np.ones((-(-along // rows), -(-across // columns)), bool)
-    heights = np.minimum(rows, along - np.arange(0, along, rows))
-    widths = np.minimum(columns, across - np.arange(0, across, columns))
+    r, c = min(machine.rows, along), min(machine.columns, across)
+    heights = np.minimum(machine.rows, along - np.arange(0, along, machine.rows))
+    widths = np.minimum(machine.columns, across - np.arange(0, across, machine.columns))
     stored = heights @ keep @ widths if flow == "ws" else k * n
-    inputs_fit, weights_fit = m * k * in_b <= room[0], stored * w_b <= room[1]
-    spills = flow != "os" and along > rows
+    fit = m * k * bits.inputs <= room[0], stored * bits.weights <= room[1]
+    folds = _folds((along, across, t), machine, keep, fit)
+    spills = flow != "os" and along > machine.rows
     if memory.partial_sums == "accumulator":
-        spills = spills and t * min(across, columns) * sum_b > room[2]
-    counts = Counts()
-    used_rows: set[int] = set()
-    used_columns: set[int] = set()
+        spills = spills and t * c * bits.partial_sums > room[2]
+    tiles = {"ws": (r * t, r * c), "os": (r * t, c * t), "is": (r * c, r * t)}[flow]
+    overlap = tiles[0] * bits.inputs <= room[0] and tiles[1] * bits.weights <= room[1]
+    overlap = overlap and (flow != "os" or r * c * bits.outputs <= room[2])
+    overlap = overlap and memory.double_buffered
+    return Counts(
+        compute=sum(f.cycles for f in folds),
+        total=_time(folds, machine, spills=spills, overlap=overlap),
+        inputs=sum(f.inputs for f in folds),
+        weights=sum(f.weights for f in folds),
+        sums=sum(f.back for f in folds),
+        results=sum(f.final for f in folds),
+        dram_inputs=sum(f.fetched_inputs for f in folds),
+        dram_weights=sum(f.fetched_weights for f in folds),
+        dram_sums=spills * sum(f.back for f in folds),
+    )
+
+
+def _folds(
+    spans: tuple[int, int, int],
+    machine: Machine,
+    keep: npt.NDArray[np.bool_],
+    fit: tuple[bool, bool],
+) -> list[Fold]:
+    along, across, t = spans
+    flow, rows, columns = machine.dataflow, machine.rows, machine.columns
+    folds = []
+    seen_rows: set[int] = set()
+    seen_columns: set[int] = set()
     for j in range(0, across, columns):
         column = [i for i in range(0, along, rows) if keep[i // rows, j // columns]]
         for i in column:
             r, c = min(rows, along - i), min(columns, across - j)
-            words = {
-                "ws": {"in": r * t, "w": r * c},
-                "os": {"in": r * t, "w": c * t},
-                "is": {"in": r * c, "w": r * t},
-            }[flow]
-            new = {
-                "ws": {"in": i not in used_rows, "w": True},
-                "os": {"in": i not in used_rows, "w": j not in used_columns},
-                "is": {"in": True, "w": i not in used_rows},
-            }[flow]
-            used_rows.add(i)
-            used_columns.add(j)
-            made = r * c if flow == "os" else t * c
-            back = 0 if flow == "os" or i == column[0] else made
-            final = flow == "os" or i == column[-1]
-            fetched_in = words["in"] if new["in"] or not inputs_fit else 0
-            fetched_w = words["w"] if new["w"] or not weights_fit else 0
-            full_r, full_c = (r, c) if machine.edge_aware else (rows, columns)
-            length = {
-                "serial": (full_r if flow != "os" else 0) + full_r + full_c + t - 2,
-                "paper": 2 * full_r + full_c + t - 2,
-                "no_fill": (full_r if flow != "os" else 0) + t,
-            }[machine.mode]
-            width = made * (out_b if final else sum_b)
-            counts.folds.append(
-                {
-                    "cycles": length,
-                    "read": fetched_in * in_b + fetched_w * w_b + spills * back * sum_b,
-                    "write": made * out_b if final else spills * made * sum_b,
-                    "port": words["in"] * in_b + words["w"] * w_b + back * sum_b + width,
-                }
+            inputs = r * c if flow == "is" else r * t
+            weights = {"ws": r * c, "os": c * t, "is": r * t}[flow]
+            new_inputs = flow == "is" or i not in seen_rows
+            new_weights = flow == "ws" or (
+                i not in seen_rows if flow == "is" else j not in seen_columns
             )
-            counts.compute += length
-            counts.inputs += words["in"]
-            counts.weights += words["w"]
-            counts.sums += back
-            counts.results += made if final else 0
-            counts.dram_inputs += fetched_in
-            counts.dram_weights += fetched_w
-            counts.dram_sums += back if spills else 0
-    r, c = min(rows, along), min(columns, across)
-    sizes = {"ws": (r * t, r * c), "os": (r * t, c * t), "is": (r * c, r * t)}[flow]
-    fits = sizes[0] * in_b <= room[0] and sizes[1] * w_b <= room[1]
-    fits = fits and (flow != "os" or r * c * out_b <= room[2]) and memory.double_buffered
-    counts.total = _time(counts.folds, machine, overlap=fits)
-    return counts
+            seen_rows.add(i)
+            seen_columns.add(j)
+            made = r * c if flow == "os" else t * c
+            final = flow == "os" or i == column[-1]
+            folds.append(
+                Fold(
+                    cycles=_length(r, c, t, machine),
+                    inputs=inputs,
+                    weights=weights,
+                    fetched_inputs=inputs if new_inputs or not fit[0] else 0,
+                    fetched_weights=weights if new_weights or not fit[1] else 0,
+                    back=0 if flow == "os" or i == column[0] else made,
+                    partial=0 if final else made,
+                    final=made if final else 0,
+                )
+            )
+    return folds
 
 
-def _time(folds: list[dict[str, float]], machine: Machine, *, overlap: bool) -> int:
+def _length(r: int, c: int, t: int, machine: Machine) -> int:
+    if not machine.edge_aware:
+        r, c = machine.rows, machine.columns
+    load = r if machine.dataflow != "os" or machine.mode == "paper" else 0
+    return load + t if machine.mode == "no_fill" else load + r + c + t - 2
+
+
+def _time(folds: list[Fold], machine: Machine, *, spills: bool, overlap: bool) -> int:
     if not folds:
         return 0
-    memory = machine.memory
+    memory, bits = machine.memory, machine.precision
     port, read = memory.sram_bandwidth or math.inf, memory.bandwidth or math.inf
     write = memory.write_bandwidth or read
-    busy = [max(fold["cycles"], fold["port"] / port) for fold in folds]
+    operands = [f.inputs * bits.inputs + f.weights * bits.weights for f in folds]
+    sums = [(f.back + f.partial) * bits.partial_sums + f.final * bits.outputs for f in folds]
+    busy = [
+        max(f.cycles, (a + b) / 8 / port) for f, a, b in zip(folds, operands, sums, strict=True)
+    ]
+    fetched = [
+        f.fetched_inputs * bits.inputs
+        + f.fetched_weights * bits.weights
+        + spills * f.back * bits.partial_sums
+        for f in folds
+    ]
+    written = [f.final * bits.outputs + spills * f.partial * bits.partial_sums for f in folds]
     if not overlap:
-        moves = sum(f["read"] / read + f["write"] / write for f in folds)
+        moves = sum(fetched) / 8 / read + sum(written) / 8 / write
         return math.ceil(round(sum(busy) + moves, 6))
-    ends = folds[0]["read"] / read + folds[-1]["write"] / write
-    reads = [after["read"] for _, after in pairwise(folds)] + [0.0]
-    writes = [0.0] + [before["write"] for before, _ in pairwise(folds)]
-    if memory.write_bandwidth is None:
-        moved = [(a + b) / read for a, b in zip(reads, writes, strict=True)]
-    else:
-        moved = [max(a / read, b / write) for a, b in zip(reads, writes, strict=True)]
+    ends = fetched[0] / 8 / read + written[-1] / 8 / write
+    after = [b for _, b in pairwise(fetched)] + [0]
+    before = [0] + [a for a, _ in pairwise(written)]
+    moved = [
+        (a + b) / 8 / read if memory.write_bandwidth is None else max(a / 8 / read, b / 8 / write)
+        for a, b in zip(after, before, strict=True)
+    ]
     return math.ceil(round(ends + sum(map(max, busy, moved)), 6))

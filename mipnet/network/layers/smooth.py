@@ -189,7 +189,8 @@ class Smooth(Elementwise, Curve):
     ) -> list[float]:
         """Return the ends of the pieces inside one part."""
         x = self._grid(first, last, gap)
-        y, steps, at, end = np.asarray(self.value(x)), [], 0, x.size - 1
+        y, at, end = np.asarray(self.value(x)), 0, x.size - 1
+        steps: list[float] = []
         while True:
             allowed = 0.5 * gap if at == 0 and halves[0] else gap
             reach, step = at + 1, 1

@@ -1,0 +1,195 @@
+r"""MILP tightening: the exact range of a neuron, approached by branch and bound.
+
+The range of a pre-activation over the region is the mixed-integer program of the layers before it.
+Both ends of every unstable neuron of a layer are targets of one :class:`Splitting`: all share their
+batches, each stops as soon as its sign is proven or its bound is near a value the neuron attains.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from mipnet.bounds.alpha import alpha_intervals
+from mipnet.bounds.cascade import alpha_bounds
+from mipnet.bounds.chain import Chain, chain_of
+from mipnet.bounds.crown import crown_intervals
+from mipnet.bounds.data import Bounds
+from mipnet.bounds.interval import input_interval
+from mipnet.bounds.splitting import Splitting
+from mipnet.bounds.subproblems import Index
+from mipnet.clocks import Stopwatch
+from mipnet.network import Interval, Network
+from mipnet.region import Region
+from mipnet.threads import one_blas_thread
+
+#: Subproblems of one stage in each round, where the time sets no other limit.
+ROUNDS = (4000, 16_000, 64_000)
+#: How near, relative to it, a bound must come to a value the neuron attains.
+TOLERANCE = 0.02
+#: Neurons times neurons before them that one branch and bound starts from (256 MiB).
+_CELLS = 2**24
+
+
+def ranges(chain: Chain, region: Region, k: int, neurons: Index) -> Splitting:
+    """Branch and bound for the ranges of unstable neurons of stage ``k``.
+
+    Parameters
+    ----------
+    chain : Chain
+    region : Region
+    k : int
+    neurons : array of int, shape (count,)
+        Unstable neurons, by their row in the stage.
+
+    Returns
+    -------
+    Splitting
+        Its first ``count`` targets are the neurons, the others the negated neurons.
+    """
+    stage, count = chain.stages[k], len(neurons)
+    last = replace(stage, unstable=0, lower=stage.lower[:0], upper=stage.upper[:0])
+    rows = np.zeros((2 * count, len(stage.neurons)))
+    rows[np.arange(count), neurons] = 1.0
+    rows[count + np.arange(count), neurons] = -1.0
+    before = Chain((*chain.stages[:k], last))
+    return Splitting(before, region, rows, np.zeros(2 * count), tolerance=TOLERANCE)
+
+
+class Tightening:
+    """Rounds of MILP tightening, stage by stage, each with more subproblems than the one before.
+
+    Parameters
+    ----------
+    bounds : Bounds
+        Bounds to start from, best with optimised slopes.
+    region : Region
+    threads : int
+
+    Attributes
+    ----------
+    bounds : Bounds
+        What is proven so far.
+    visited : int
+        Subproblems bounded so far.
+    possible : bool
+        Whether the network is a chain; of any other nothing is tightened.
+    """
+
+    def __init__(self, bounds: Bounds, region: Region, *, threads: int = 1) -> None:
+        self.bounds, self.visited = bounds, 0
+        self._network, self._region, self._threads = bounds.network, region, threads
+        self._finished: set[str] = set()
+        self.possible = self.chain is not None
+
+    @property
+    def chain(self) -> Chain | None:
+        """The network over what is proven so far."""
+        return chain_of(self._network, self.bounds.intervals)
+
+    def round(self, watch: Stopwatch, subproblems: float) -> Iterator[Bounds]:
+        """Tighten every stage that has unstable neurons behind another such stage.
+
+        Parameters
+        ----------
+        watch : Stopwatch
+        subproblems : float
+            Most subproblems of one stage.
+
+        Yields
+        ------
+        Bounds
+            After every stage that got tighter.
+        """
+        chain = self.chain
+        if chain is None:
+            return
+        names = [stage.node for stage in chain.stages]
+        for k, name in enumerate(names):
+            chain = self.chain
+            if chain is None or watch.expired:
+                return
+            stage, before = chain.stages[k], chain.stages[:k]
+            if name in self._finished or not stage.unstable or not any(s.unstable for s in before):
+                continue
+            if self._tighten(chain, k, watch, subproblems):
+                yield self.bounds
+            # While nothing here becomes stable, the stages behind are too loose to be worth it.
+            if name not in self._finished and self._unstable(name) == stage.unstable:
+                return
+
+    def _unstable(self, name: str) -> int:
+        box = self.bounds.intervals[name]
+        return int(np.count_nonzero((box.lower < 0.0) & (box.upper > 0.0)))
+
+    def _tighten(self, chain: Chain, k: int, watch: Stopwatch, subproblems: float) -> bool:
+        """Tighten one stage; whether anything changed."""
+        start = time.perf_counter()
+        stage, known = chain.stages[k], self.bounds.intervals
+        name = stage.node
+        before = known[name]
+        lower, upper = before.lower.reshape(-1).copy(), before.upper.reshape(-1).copy()
+        parts = -(-2 * stage.unstable * max(1, stage.first) // _CELLS)
+        finished = True
+        for part in np.array_split(np.arange(stage.unstable), parts):
+            task = ranges(chain, self._region, k, part)
+            task.run(watch, subproblems=subproblems / parts, threads=self._threads)
+            self.visited += task.visited
+            finished &= not task.active.any()
+            found, where = task.bounds, stage.neurons[part]
+            lower[where] = np.maximum(lower[where], found[: part.size])
+            upper[where] = np.minimum(upper[where], -found[part.size :])
+        if finished:
+            self._finished.add(name)
+        found_box = Interval(lower[None], upper[None]).reshape(before.lower.shape[1:])
+        if not ((found_box.lower > before.lower) | (found_box.upper < before.upper)).any():
+            return False
+        network, region = self._network, self._region
+        box = input_interval(network, region)
+        intervals, _ = crown_intervals(network, region, box, {**known, name: found_box})
+        if not watch.expired:
+            intervals, _ = alpha_intervals(network, region, intervals, watch, behind=name)
+        methods = {**self.bounds.methods, name: "milp"}
+        seconds = self.bounds.seconds + time.perf_counter() - start
+        self.bounds = Bounds(network, intervals, methods, seconds)
+        return True
+
+
+def milp_bounds(
+    network: Network,
+    region: Region,
+    *,
+    budget: float | None = None,
+    threads: int = 1,
+    first: Bounds | None = None,
+) -> Bounds:
+    """Optimised CROWN, then the ranges of unstable neurons by branch and bound.
+
+    Parameters
+    ----------
+    network : Network
+    region : Region
+    budget : float, optional
+        Seconds; without it every stage gets three rounds.
+    threads : int
+        Batches of subproblems at once.
+    first : Bounds, optional
+        Bounds of the same network over the same region, when they are at hand.
+
+    Returns
+    -------
+    Bounds
+        Never looser than those of optimised CROWN. A network that is no chain of affine maps and
+        ReLUs keeps those.
+    """
+    watch = Stopwatch(budget)
+    bounds = first or alpha_bounds(network, region, budget=budget)
+    task = Tightening(bounds, region, threads=threads)
+    for subproblems in ROUNDS:
+        with one_blas_thread():
+            for _ in task.round(watch, subproblems):
+                pass
+    return task.bounds

@@ -1,0 +1,123 @@
+"""Minimisation by branch and bound of our own: over the inputs, or over phases of neurons."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mipnet.bounds import Bounds
+from mipnet.bounds.milp import Tightening
+from mipnet.bounds.splitting import Splitting
+from mipnet.clocks import Stopwatch
+from mipnet.network.layers.base import Array
+from mipnet.region import Region
+from mipnet.search.attack import descend
+from mipnet.search.trees import FEW_INPUTS, GROWTH, first_round
+
+
+class Descent:
+    """Rounds of branch and bound for the least output of a network.
+
+    Parameters
+    ----------
+    bounds : Bounds
+        Of a network with one output.
+    region : Region
+    threads : int
+
+    Attributes
+    ----------
+    possible : bool
+        Whether the network is a chain of affine maps and ReLUs; no other is searched.
+    point : array, shape (n_inputs,)
+        Best point known, inside the region.
+    value : float
+        Its output.
+    bound : float
+        Proven lower bound of the output.
+    visited : int
+        Subproblems bounded so far.
+    patience : int
+        Rounds before a MIP is worth a try.
+    """
+
+    def __init__(self, bounds: Bounds, region: Region, threads: int) -> None:
+        self._network, self._region, self._threads = bounds.network, region, threads
+        self._tightening = Tightening(bounds, region, threads=threads)
+        self._few = region.n_inputs <= FEW_INPUTS
+        self._subproblems, self.patience = first_round(region)
+        self._task: Splitting | None = None
+        self._gap = 0.0
+        self._before = 0
+        self.possible = self._tightening.possible
+        self.point, self.value = region.centre, np.inf
+        self.bound = float(bounds.output.lower.reshape(-1)[0])
+
+    @property
+    def bounds(self) -> Bounds:
+        """What is proven of all neurons."""
+        return self._tightening.bounds
+
+    @property
+    def visited(self) -> int:
+        """Subproblems bounded so far."""
+        own = 0 if self._task is None else self._task.visited
+        return self._before + own + self._tightening.visited
+
+    def round(self, watch: Stopwatch, point: Array, value: float, gap: float) -> None:
+        """Tighten the hidden neurons, then search for the least output.
+
+        Parameters
+        ----------
+        watch : Stopwatch
+        point : array, shape (n_inputs,)
+            Best point known so far.
+        value : float
+            Its output.
+        gap : float
+            Distance of value and bound at which the search may end.
+        """
+        self._gap = gap
+        self._offer(point, value)
+        if not self._few:
+            for bounds in self._tightening.round(watch, self._subproblems):
+                self.bound = max(self.bound, float(bounds.output.lower.reshape(-1)[0]))
+                if self.value <= self.bound + gap:
+                    return
+        self._split(watch)
+        self._polish()
+        self._subproblems *= GROWTH
+
+    def _split(self, watch: Stopwatch) -> None:
+        task, chain = self._task, self._tightening.chain
+        if chain is None or watch.expired:
+            return
+        if task is None or not self._few:
+            # Bounds got tighter since the last round: start anew, on a smaller program.
+            self._before += 0 if task is None else task.visited
+            goals = np.array([self.value - self._gap])
+            task = self._task = Splitting(
+                chain, self._region, np.ones((1, 1)), goals, bisect=self._few, hit=self._hit
+            )
+        task.lower_goals(np.array([self.value - self._gap]))
+        task.run(watch, subproblems=self._subproblems, threads=self._threads)
+        self.bound = max(self.bound, float(task.bounds[0]))
+
+    def _polish(self) -> None:
+        """Descend from the best point: what a pass finds lies near a minimum, not in it."""
+        if self.value <= self.bound + self._gap:
+            return
+        points, values = descend(self._network, self._region, self.point[None])
+        self._offer(points[0], float(values[0]))
+
+    def _hit(self, point: Array, target: int) -> bool:
+        """Take a point that seems better than the best one; never ends the search."""
+        del target
+        inside = self._region.project(point[None])
+        self._offer(inside[0], float(self._network(inside).reshape(-1)[0]))
+        if self._task is not None:
+            self._task.lower_goals(np.array([self.value - self._gap]))
+        return False
+
+    def _offer(self, point: Array, value: float) -> None:
+        if value < self.value and self._region.contains(point):
+            self.point, self.value = point, value
