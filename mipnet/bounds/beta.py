@@ -28,6 +28,8 @@ from mipnet.region.box import Box
 
 #: Adam: step of the slopes, step of the multipliers relative to the coefficients at hand, decay.
 _SLOPE_STEP, _MULTIPLIER_STEP, _DECAY = np.float32(0.1), np.float32(0.3), np.float32(0.95)
+#: Share of a blend that is left when one term takes the rest.
+_TRACE = np.float32(1e-3)
 #: Exponent of one step of convex weights, for the terms farthest apart.
 _BLEND = np.float32(1.0)
 _FIRST, _SECOND = np.float32(0.2), np.float32(0.02)
@@ -203,6 +205,25 @@ class BetaBounder:
             part = x[:, : stage.unstable]
             np.maximum(part, 0.0, out=part)
         return np.asarray(np.where(weights != 0.0, np.sign(weights) * x, -np.inf).max(axis=1))
+
+    def favour(self, batch: Subproblems) -> None:
+        """Start every blend from the one of its terms that gives the best bound, if one does.
+
+        Boxes of one target are excluded by different terms; steps alone would take long to turn.
+        """
+        lean = Lean.of(batch)
+        best = self.glance(batch.weights, lean, batch.chosen)
+        total = np.abs(batch.weights).sum(axis=1)
+        weights = batch.weights.copy()
+        for column in np.flatnonzero(batch.weights.any(axis=0)):
+            alone = np.where(batch.weights == 0.0, 0.0, _TRACE * batch.weights)
+            part = (1.0 - _TRACE) * np.sign(batch.weights[:, column]) * total
+            alone[:, column] += part.astype(np.float32)
+            found = self.glance(alone, lean, batch.chosen)
+            better = (found > best) & (batch.weights[:, column] != 0.0)
+            best = np.where(better, found, best)
+            weights[better] = alone[better]
+        batch.weights = weights
 
     def improve(self, batch: Subproblems, steps: int, enough: Array) -> Pass:
         """Choose slopes, multipliers and weights by gradient, in place.

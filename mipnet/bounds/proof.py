@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mipnet.bounds.chain import Stage
-from mipnet.bounds.subproblems import Index, Subproblems
+from mipnet.bounds.subproblems import Flags, Index, Subproblems
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
 from mipnet.rounding import UNIT, down, up
@@ -20,33 +20,58 @@ class Relaxed:
 
     Attributes
     ----------
-    rise, intercept : array, shape (batch, n_unstable)
-        Upper lines, above both ends of every interval.
-    fall : array, shape (batch, n_unstable)
-        Slopes of the lower lines.
+    intercept : array, shape (batch, n_unstable)
+        Of the upper lines, which lie above both ends of every interval.
+    fall, turn : array, shape (batch, n_unstable)
+        Slopes of the lower lines, and what the upper lines are steeper.
     multiplier : array, shape (batch, n_unstable), or None
         Signed multipliers of the neurons that are fixed.
     box : two arrays, shape (batch, n_inputs), or None
         Ends of the boxes, where the subproblems have boxes of their own.
     """
 
-    rise: Array
     intercept: Array
     fall: Array
+    turn: Array
     multiplier: Array | None
     box: tuple[Array, Array] | None
 
     @classmethod
-    def of(cls, batch: Subproblems, chosen: Array | None = None) -> Relaxed:
-        """Relaxation of subproblems.
+    def blank(cls, batch: Subproblems) -> Relaxed:
+        """Room for a relaxation without multipliers, to be filled stage by stage."""
+        arrays = np.zeros((3, *batch.lower.shape))
+        box = (batch.box_lower, batch.box_upper) if batch.boxed else None
+        return cls(arrays[0], arrays[1], arrays[2], None, box)
+
+    @classmethod
+    def of(cls, batch: Subproblems, chosen: Array) -> Relaxed:
+        """Relaxation of subproblems with their own slopes and multipliers.
 
         Parameters
         ----------
         batch : Subproblems
-        chosen : array, shape (batch, n_unstable), optional
-            Slopes and multipliers; the slopes of plain CROWN and no multipliers when absent.
+        chosen : array, shape (batch, n_unstable)
         """
-        lower, upper = batch.lower.astype(np.float64), batch.upper.astype(np.float64)
+        made = cls.blank(batch)
+        open_, on = made.fill(batch, slice(None), chosen)
+        made.multiplier = np.where(open_, 0.0, np.maximum(chosen, 0.0))
+        np.negative(made.multiplier, out=made.multiplier, where=~on)
+        return made
+
+    def fill(
+        self, batch: Subproblems, columns: slice, chosen: Array | None = None
+    ) -> tuple[Flags, Flags]:
+        """Relax some of the neurons; tells which of them are unstable, and which active.
+
+        Parameters
+        ----------
+        batch : Subproblems
+        columns : slice
+        chosen : array, shape (batch, n_unstable), optional
+            Slopes of the lower lines; those of plain CROWN when absent.
+        """
+        lower = batch.lower[:, columns].astype(np.float64)
+        upper = batch.upper[:, columns].astype(np.float64)
         open_, on = (lower < 0.0) & (upper > 0.0), lower >= 0.0
         rise = np.where(open_, np.minimum(upper / np.where(open_, upper - lower, 1.0), 1.0), on)
         # Any slope is sound when the intercept covers both ends of the interval.
@@ -54,13 +79,11 @@ class Relaxed:
             up(-(rise * lower), UNIT * np.abs(lower)),
             up(upper - rise * upper, 4.0 * UNIT * np.abs(upper)),
         )
-        intercept = np.where(open_, ends, 0.0)
-        box = (batch.box_lower, batch.box_upper) if batch.boxed else None
-        if chosen is None:
-            return cls(rise, intercept, np.where(open_, upper > -lower, rise), None, box)
-        fall = np.where(open_, np.clip(chosen, 0.0, 1.0), rise)
-        multiplier = np.where(on, 1.0, -1.0) * np.where(open_, 0.0, np.maximum(chosen, 0.0))
-        return cls(rise, intercept, fall, multiplier, box)
+        self.intercept[:, columns] = np.where(open_, ends, 0.0)
+        slope = upper > -lower if chosen is None else np.clip(chosen[:, columns], 0.0, 1.0)
+        fall = np.where(open_, slope, rise)
+        self.fall[:, columns], self.turn[:, columns] = fall, rise - fall
+        return open_, on
 
 
 def prove(
@@ -80,8 +103,8 @@ def prove(
         Changed in place.
     relaxed : Relaxed
     region : Region
-    owners : array of int, shape (rows,), optional
-        Subproblem of every row; row by row when absent.
+    owners : array of int, shape (n,), optional
+        Subproblems of the rows, in blocks of ``n``; row by row when absent.
 
     Returns
     -------
@@ -91,6 +114,7 @@ def prove(
         The forms over the input that prove them.
     """
     rows = len(form)
+    blocks = 1 if owners is None else rows // max(1, len(owners))
     constant, error = np.zeros(rows), np.zeros(rows)
     a = form
     last = len(stages) - 1
@@ -99,23 +123,24 @@ def prove(
         scale = np.abs(a).sum(axis=1)
         if stage.unstable and k < last:
             span = stage.columns if owners is None else (owners, stage.columns)
-            rise, fall = _pick(relaxed.rise, span), _pick(relaxed.fall, span)
-            part = a[:, : stage.unstable]
+            part = a.reshape(blocks, rows // max(1, blocks), a.shape[1])[:, :, : stage.unstable]
             negative = np.minimum(part, 0.0)
-            shift = np.einsum("bn,bn->b", negative, _pick(relaxed.intercept, span))
+            intercept = _pick(relaxed.intercept, span)
+            shift = np.einsum("kbn,bn->kb", negative, intercept).reshape(-1)
             constant += shift
             error += stage.error_factor * (np.abs(shift) + np.abs(constant))
-            part = negative * rise + (part - negative) * fall
+            negative *= _pick(relaxed.turn, span)
+            part *= _pick(relaxed.fall, span)
+            part += negative
             if relaxed.multiplier is not None:
                 part -= _pick(relaxed.multiplier, span)
-            a[:, : stage.unstable] = part
             scale += np.abs(a).sum(axis=1)
         constant += a @ stage.bias
         error += 2.0 * stage.error_factor * (scale * stage.size + np.abs(constant))
         a = a @ stage.weight
     ends: tuple[Array, ...] = () if relaxed.box is None else relaxed.box
     if owners is not None:
-        ends = tuple(end[owners] for end in ends)
+        ends = tuple(np.tile(end[owners], (blocks, 1)) for end in ends)
     least = region.minimise(a[:, None], *ends)[:, 0]
     return down(least + constant, error + 4.0 * UNIT * np.abs(least + constant)), a
 

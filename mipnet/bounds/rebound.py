@@ -20,7 +20,7 @@ from mipnet.region import Region
 #: children, halving what makes the relaxations loose helps both.
 _LINEAR = 0.3
 #: Rows of one product, so that its arrays stay in the cache.
-_ROWS = 2048
+_ROWS = 1024
 
 
 @dataclass(eq=False)
@@ -55,25 +55,23 @@ def rebound(chain: Chain, region: Region, batch: Subproblems) -> Shares:
     """
     shares = Shares()
     width = batch.box_upper - batch.box_lower
+    relaxed = Relaxed.blank(batch)
     for k, stage in enumerate(chain.stages):
         span = stage.columns
         open_ = (batch.lower[:, span] < 0.0) & (batch.upper[:, span] > 0.0)
         owners, neurons = np.nonzero(open_)
-        if not owners.size:
-            continue
-        relaxed = Relaxed.of(batch)
         for first in range(0, owners.size, _ROWS):
             own, neuron = owners[first : first + _ROWS], neurons[first : first + _ROWS]
             count = np.arange(own.size)
             rows = np.zeros((2 * own.size, len(stage.neurons)))
             rows[count, neuron], rows[own.size + count, neuron] = 1.0, -1.0
-            both = np.concatenate([own, own])
-            bounds, forms = prove(chain.stages[: k + 1], rows, relaxed, region, both)
+            bounds, forms = prove(chain.stages[: k + 1], rows, relaxed, region, own)
             _update(batch, own, span.start + neuron, bounds)
             reach = np.maximum(np.abs(forms[: own.size]), np.abs(forms[own.size :]))
             shares.owners.append(own)
             shares.columns.append(span.start + neuron)
             shares.widths.append(reach * width[own])
+        relaxed.fill(batch, span)
     return shares
 
 

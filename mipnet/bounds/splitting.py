@@ -87,6 +87,7 @@ class Splitting:
         self.stopped = False
         self._bounder, self._hit, self._region = BetaBounder(chain, region), hit, region
         self._weights = weights
+        self._blended = bool((np.count_nonzero(weights, axis=1) > 1).any())
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._dropped = np.full(count, np.inf)
@@ -219,6 +220,8 @@ class Splitting:
     def _bound(self, batch: Subproblems, steps: int, enough: Array) -> Pass:
         """Bound subproblems, never below what is known of them; choose the axes to halve next."""
         shares = rebound(self.chain, self._region, batch) if batch.boxed else None
+        if self._blended:
+            self._bounder.favour(batch)
         last = self._bounder.improve(batch, steps, enough)
         bounds, forms = self._bounder.certify(batch)
         batch.bound = np.maximum(batch.bound, bounds)
