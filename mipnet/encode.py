@@ -58,9 +58,9 @@ class Encoding:
     n_binaries : int
         Binaries of the network, those of the region aside.
     bands : mapping of node name to float
-        Nodes whose output the program only holds within a band, and half its width. Whatever the
-        network does stays possible in the program, so that its bounds are bounds of the network;
-        its points need a replay.
+        Nodes whose output the program only holds within a band, and its width. Whatever the network
+        does stays possible in the program, so that its bounds are bounds of the network; its points
+        need a replay.
     seconds : float
         Time spent.
     """

@@ -34,6 +34,7 @@ OPTIONAL = {
     "onnxruntime": "onnx",
     "pandas": "report",
     "pyarrow": "report",
+    "psutil": "bench",
 }
 #: Variables that set the number of threads of numerical libraries.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

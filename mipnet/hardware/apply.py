@@ -192,13 +192,12 @@ def _shrunk(workload: Workload, units: Mapping[str, LayerMask]) -> Workload:
         return each * len(units[group].kept)
 
     rows = []
-    for gemm, unique in zip(workload.rows, workload.unique.tolist(), strict=True):
-        k = left(gemm.k, gemm, gemm.inputs)
-        n, count = left(gemm.n, gemm, gemm.outputs), left(gemm.count, gemm, gemm.repeats)
-        rows.append((gemm.m, k, n, count, -(-unique * k // gemm.k)))
-    sizes = np.array(rows, dtype=np.int64).T
-    # The batch is in the columns, not in the rows.
-    return Workload(workload.m, sizes[1], sizes[2], sizes[3], sizes[4], workload.gemms)
+    batched = zip(workload.count.tolist(), workload.unique.tolist(), strict=True)
+    for gemm, (repeats, unique) in zip(workload.rows, batched, strict=True):
+        k, n = left(gemm.k, gemm, gemm.inputs), left(gemm.n, gemm, gemm.outputs)
+        rows.append((k, n, left(repeats, gemm, gemm.repeats), -(-unique * k // gemm.k)))
+    k, n, count, unique = np.array(rows, dtype=np.int64).T
+    return Workload(workload.m, k, n, count, unique, workload.gemms)
 
 
 def _check_names(workload: Workload, masks: Mapping[str, WeightMask]) -> None:

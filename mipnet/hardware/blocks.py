@@ -91,6 +91,9 @@ def conv(
         (value,) * sizes if isinstance(value, int) else tuple(value)
         for value in (stride, padding, dilation)
     )
+    if {len(steps), len(pads), len(gaps)} != {sizes}:
+        msg = f"convolution {name!r}: stride, padding and dilation need {sizes} entries each"
+        raise QueryError(msg)
     m = whole("batch", batch)
     volume = m * (channels[0] // groups)
     k = channels[0] // groups

@@ -185,7 +185,7 @@ def _machine(
     **options: Any,
 ) -> Machine:
     memory = memory or Memory()
-    if bandwidth is not None:
+    if bandwidth is not None and isinstance(memory, Memory):
         memory = replace(memory, bandwidth=bandwidth)
     rows, columns = sides(array)
     options["precision"] = precision(options.get("precision", "int8"))
@@ -240,14 +240,14 @@ def _packings(workload: Workload, mask: Masks, machine: Machine) -> dict[str, Pa
 def _notes(workload: Workload, costs: GemmCosts, machine: Machine) -> list[str]:
     """Say what a reader of the figures should know."""
     notes = []
-    on_rows, on_columns = {"ws": "KN", "os": "MN", "is": "KM"}[machine.dataflow]
+    on_rows, on_columns = {"ws": ("K", "N"), "os": ("M", "N"), "is": ("K", "M")}[machine.dataflow]
     r, c = getattr(workload, on_rows.lower()), getattr(workload, on_columns.lower())
     wide = (r < machine.rows) | (c < machine.columns)
     if wide.any():
         first = workload.names[int(np.argmax(wide))]
         notes.append(
             f"the {machine.array} array is larger than the {on_rows} x {on_columns} operand of "
-            f" {int(wide.sum())} GEMM(s), first {first!r}: part of it idles throughout"
+            f"{int(wide.sum())} GEMM(s), first {first!r}: part of it idles throughout"
         )
     if machine.memory.partial_sums == "accumulator" and costs.spilled.any():
         first = workload.names[int(np.argmax(costs.spilled))]

@@ -148,13 +148,13 @@ def _overlap(tiling: Tiling, *, stationary: bool, edge_aware: bool) -> Ints:
         return load + (folds - 1) * step + t + tiling.rows + tiling.columns - 2
     several_rows, several_columns = tiling.folds_rows > 1, tiling.folds_columns > 1
     edge_rows, edge_columns = tiling.edge_rows, tiling.edge_columns
+    # Cycles from one fold to the next, which has all rows or lies at the edge.
     full = np.maximum(t, tiling.rows) if stationary else t
     edge = np.maximum(t, edge_rows) if stationary else t
-    first = np.where(several_rows, tiling.rows, edge_rows)
-    column = (tiling.folds_rows - 1) * full + edge  # steps of one column of folds
+    column = (tiling.folds_rows - 1) * full + edge
     # The first fold waits for its load only, not for a fold before it.
     start = tiling.folds_columns * column - np.where(several_rows, full, edge)
-    start = start + (first if stationary else 0)
+    start = start + (np.where(several_rows, tiling.rows, edge_rows) if stationary else 0)
     end = start + edge_rows + edge_columns
     for here, lag, r, c in (
         (several_rows, edge, tiling.rows, edge_columns),

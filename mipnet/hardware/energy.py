@@ -207,8 +207,12 @@ def energy_tables() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
-def energy_table(source: str | os.PathLike[str] | EnergyTable) -> EnergyTable:
+def energy_table(source: object) -> EnergyTable:
     """Read a table by its name, or from a TOML file.
+
+    Parameters
+    ----------
+    source : str, path or EnergyTable
 
     Raises
     ------
@@ -225,6 +229,9 @@ def energy_table(source: str | os.PathLike[str] | EnergyTable) -> EnergyTable:
         return source
     if isinstance(source, str) and source in energy_tables():
         return _shipped(source)
+    if not isinstance(source, str | os.PathLike):
+        msg = f"an energy table is a name, a .toml file or an EnergyTable, not {source!r}"
+        raise ReadError(msg)
     path = Path(source)
     if path.suffix != ".toml" or not path.is_file():
         msg = f"no energy table {os.fspath(source)!r}: give a .toml file or one of "

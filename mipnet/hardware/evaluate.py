@@ -110,7 +110,12 @@ def evaluate(
     array([[ 90, 416], [ 54, 152]])
     """
     given = {"M": m, "K": k, "N": n, "rows": rows, "columns": rows if columns is None else columns}
-    arrays = np.broadcast_arrays(*(_whole(name, value) for name, value in given.items()))
+    checked = [_whole(name, value) for name, value in given.items()]
+    try:
+        arrays = np.broadcast_arrays(*checked)
+    except ValueError as error:
+        msg = f"shapes and arrays do not broadcast: {error}"
+        raise QueryError(msg) from error
     shape = arrays[0].shape
     flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
     if flat[0].size and max(flat[3].max(), flat[4].max()) > LARGEST_SIDE:
@@ -168,7 +173,7 @@ def evaluate_shapes(shapes: Shapes, rows: Ints, columns: Ints, machine: Machine)
         cells=rows * columns,
         macs=shapes.m * shapes.k * shapes.n,
         compute=compute,
-        stalls=dense_stalls(tiling, traffic, machine),
+        stalls=dense_stalls(tiling, compute, traffic, machine),
         inputs=shapes.m * shapes.inputs * turns_in,
         weights=shapes.k * shapes.n * turns_weights,
         sums=sums,

@@ -152,9 +152,15 @@ class Machine:
         rows, columns = sides((self.rows, self.columns))
         object.__setattr__(self, "rows", rows)
         object.__setattr__(self, "columns", columns)
+        if isinstance(self.dataflow, str):
+            object.__setattr__(self, "dataflow", self.dataflow.lower())
         one_of("dataflow", self.dataflow, DATAFLOWS)
         one_of("mode", self.mode, MODES)
         object.__setattr__(self, "precision", precision(self.precision))
+        memory: object = self.memory
+        if not isinstance(memory, Memory):
+            msg = f"memory must be a mipnet.hardware.Memory, not {memory!r}"
+            raise QueryError(msg)
 
     @property
     def array(self) -> str:

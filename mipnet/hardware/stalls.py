@@ -8,9 +8,17 @@ takes
 
 cycles: while fold f computes, the next one is fetched and the one before is written. With a
 write port of its own the two transfers run side by side. Where two working tiles do not fit a
-buffer, nothing overlaps: :math:`\sum_f c_f + r_f/B + w_f/B`. Stalls are what exceeds
-:math:`\sum_f c_f`, rounded up; every term of the sums is at least its compute cycles, so they are
-never negative, and they never grow with bandwidth or capacity.
+buffer, nothing overlaps: :math:`\sum_f c_f + r_f/B + w_f/B`.
+
+Overlapped folds start :math:`d_f` apart and take :math:`l_f` cycles each, longer than that; their
+results leave at the end. With :math:`s_f = \max(d_f, (r_{f+1} + w_{f-1})/B)` these machines take
+
+.. math:: r_1/B + \max_f (s_1 + \dots + s_{f-1} + l_f) + 2 \max_f w_f/B
+
+cycles beside the first load; where it is less, the time with one transfer after the other.
+
+Stalls are what exceeds the compute cycles, rounded up. They are never negative, and never grow
+with bandwidth or capacity: no term does.
 """
 
 from __future__ import annotations
@@ -90,8 +98,8 @@ def never_stalls(machine: Machine) -> bool:
     return machine.memory.bandwidth is None and machine.memory.sram_bandwidth is None
 
 
-def dense_stalls(tiling: Tiling, traffic: Traffic, machine: Machine) -> Ints:
-    """Stall cycles of whole GEMMs, arrays of shape (gemms,).
+def dense_stalls(tiling: Tiling, compute: Ints, traffic: Traffic, machine: Machine) -> Ints:
+    """Stall cycles of whole GEMMs, arrays of shape (gemms,), beyond their compute cycles.
 
     The folds of a GEMM differ only by whether they are the first, the last but one or the last
     along each side: 16 classes stand for any number of folds.
@@ -102,11 +110,13 @@ def dense_stalls(tiling: Tiling, traffic: Traffic, machine: Machine) -> Ints:
     for start in range(0, stalls.size, CHUNK):
         part = slice(start, start + CHUNK)
         columns = Tiling(*(value[part, None, None] for value in vars(tiling).values()))
-        stalls[part] = _classes(columns, traffic.part(part), machine)
+        total = _classes(columns, traffic.part(part), machine)
+        stalls[part] = _rounded_up(total - compute[part])
     return stalls
 
 
-def _classes(tiling: Tiling, traffic: Traffic, machine: Machine) -> Ints:
+def _classes(tiling: Tiling, traffic: Traffic, machine: Machine) -> Floats:
+    """Cycles with all transfers, shape (gemms,)."""
     i, often_i = _representatives(tiling.folds_rows[:, 0, 0])
     j, often_j = _representatives(tiling.folds_columns[:, 0, 0])
     i, j, often = i[:, :, None], j[:, None, :], often_i[:, :, None] * often_j[:, None, :]
@@ -117,15 +127,46 @@ def _classes(tiling: Tiling, traffic: Traffic, machine: Machine) -> Ints:
     before = dense_folds(
         tiling, np.where(top, tiling.folds_rows - 1, i - 1), j - top, machine.dataflow
     )
-    steps = _steps(tiling, here, after.rows, (first, last), machine)
-    total = _total(
-        _busy(steps, here, traffic, machine),
-        own=(traffic.reads(here, machine), traffic.writes(here, machine)),
-        moving=(traffic.reads(after, machine) * ~last, traffic.writes(before, machine) * ~first),
-        ends=(first, last, traffic.buffered),
-        machine=machine,
+    fetched, sent = traffic.reads(here, machine), traffic.writes(here, machine)
+    busy = _busy(_steps(tiling, here, after.rows, machine), here, traffic, machine)
+    moved = _moved(
+        traffic.reads(after, machine) * ~last, traffic.writes(before, machine) * ~first, machine
     )
-    return _rounded_up(((total - steps) * often).sum(axis=(1, 2)))
+    read, written = _alone(fetched, sent, machine)
+    buffered = traffic.buffered
+    turns = ((read + written) * often).sum(axis=(1, 2))
+    if machine.mode != "overlap":
+        hidden = (np.maximum(busy, moved) * often).sum(axis=(1, 2)) + read[:, 0, 0]
+        exposed = (busy * often).sum(axis=(1, 2)) + turns
+        hidden = hidden + written[:, -1, -1]
+        return np.asarray(np.where(buffered[:, 0, 0], hidden, exposed))
+    length = _busy(_length(tiling, here, machine), here, traffic, machine) + 0.0 * moved
+    most = 2.0 * (written * (often > 0)).max(axis=(1, 2))
+    hidden, exposed = (
+        _last_end(tiling, slots * ~last, length, often_i) + (slots * ~last * often).sum(axis=(1, 2))
+        for slots in (np.maximum(busy, moved), busy + 0.0 * moved)
+    )
+    ends = exposed + turns
+    ends = np.where(buffered[:, 0, 0], np.minimum(ends, hidden + read[:, 0, 0] + most), ends)
+    load = _loaded(tiling, here, machine)[:, 0, 0]
+    return np.asarray(load + ends)
+
+
+def _last_end(tiling: Tiling, slots: Floats, length: Floats, often_rows: Ints) -> Floats:
+    """Cycles from the start of the last fold until all have ended.
+
+    A larger fold that started shortly before may end after the last one.
+    """
+    end = length[:, -1, -1]
+    rows, columns = (folds[:, 0, 0] > 1 for folds in (tiling.folds_rows, tiling.folds_columns))
+    column = slots[:, -1, -2] + (slots[:, :, -1] * often_rows).sum(axis=1)
+    for here, lag, i, j in (
+        (rows, slots[:, -2, -1], -2, -1),
+        (columns, column, -1, -2),
+        (rows & columns, column + slots[:, -2, -2], -2, -2),
+    ):
+        end = np.where(here, np.maximum(end, length[:, i, j] - lag), end)
+    return end
 
 
 def _representatives(folds: Ints) -> tuple[Ints, Ints]:
@@ -143,36 +184,37 @@ def kept_cycles(
     count = len(folds.rows)
     if not count:
         return 0, 0
-    first, last = np.arange(count) == 0, np.arange(count) == count - 1
-    steps = _steps(tiling, folds, np.roll(folds.rows, -1), (first, last), machine)
-    if machine.mode == "overlap":
-        # A small last fold may end before a larger one that started earlier.
-        starts = np.cumsum(steps) - steps
-        starts[0] = steps[0] - _distance(tiling, folds, np.roll(folds.rows, -1), last, machine)[0]
-        ends = starts + _length(tiling, folds, machine)
-        steps[-1] += ends.max() - ends[-1]
-    compute = int(steps.sum())
-    if never_stalls(machine):
-        return compute, 0
-    reads, writes = traffic.reads(folds, machine), traffic.writes(folds, machine)
-    total = _total(
-        _busy(steps, folds, traffic, machine),
-        own=(reads, writes),
-        moving=(np.append(reads[1:], 0.0), np.insert(writes[:-1], 0, 0.0)),
-        ends=(first, last, traffic.buffered),
-        machine=machine,
-    )
-    return compute, int(_rounded_up((total - steps).sum()))
+    steps = _steps(tiling, folds, np.roll(folds.rows, -1), machine)
+    fetched, sent = traffic.reads(folds, machine), traffic.writes(folds, machine)
+    moved = _moved(np.append(fetched[1:], 0.0), np.insert(sent[:-1], 0, 0.0), machine)
+    read, written = _alone(fetched, sent, machine)
+    busy = _busy(steps, folds, traffic, machine)
+    turns = float((read + written).sum())
+    if machine.mode != "overlap":
+        compute, exposed = int(steps.sum()), busy.sum() + turns
+        hidden = np.maximum(busy, moved).sum() + read[0] + written[-1]
+    else:
+        length = _length(tiling, folds, machine)
+        load, most = _loaded(tiling, folds, machine)[0], 2.0 * written.max()
+        compute = int(load + _last_of(steps, length))
+        lasting = _busy(length, folds, traffic, machine)
+        exposed = load + _last_of(busy, lasting) + turns
+        hidden = load + _last_of(np.maximum(busy, moved), lasting) + read[0] + most
+    total = min(hidden, exposed) if traffic.buffered else exposed
+    return compute, int(_rounded_up(total - compute))
 
 
-def _steps(
-    tiling: Tiling, folds: Folds, next_rows: Ints, ends: tuple[Flags, Flags], machine: Machine
-) -> Ints:
-    """Compute cycles of each fold; their sum is that of the GEMM."""
-    first, last = ends
+def _last_of(slots: Ints | Floats, length: Ints | Floats) -> float:
+    """Cycles from the start of the first fold until all have ended."""
+    starts = np.cumsum(slots[:-1])
+    return float(max(length[0], (starts + length[1:]).max(initial=0)))
+
+
+def _steps(tiling: Tiling, folds: Folds, next_rows: Ints, machine: Machine) -> Ints:
+    """Cycles of each fold; of an overlapped one, until the next one starts."""
     if machine.mode == "overlap":
-        load = _loaded(tiling, folds, machine) * first
-        return load + _distance(tiling, folds, next_rows, last, machine)
+        rows = next_rows if machine.edge_aware else tiling.rows
+        return np.maximum(folds.stream, rows) if machine.stationary else folds.stream
     if machine.mode == "no_fill":
         return folds.stream + _loaded(tiling, folds, machine)
     return _length(tiling, folds, machine) + _loaded(tiling, folds, machine)
@@ -191,50 +233,28 @@ def _length(tiling: Tiling, folds: Folds, machine: Machine) -> Ints:
     return folds.stream + tiling.rows + tiling.columns - 2 + 0 * folds.rows
 
 
-def _distance(tiling: Tiling, folds: Folds, next_rows: Ints, last: Flags, machine: Machine) -> Ints:
-    """Cycles until the next fold starts to stream; of the last fold, until it has ended."""
-    rows = next_rows if machine.edge_aware else tiling.rows
-    apart = np.maximum(folds.stream, rows) if machine.stationary else folds.stream
-    return np.where(last, _length(tiling, folds, machine), apart)
-
-
 def _busy(steps: Ints, folds: Folds, traffic: Traffic, machine: Machine) -> Ints | Floats:
     """Cycles of each fold, at least what the buffers need to serve the array."""
     width = machine.memory.sram_bandwidth
     return steps if width is None else np.maximum(steps, traffic.port(folds, machine) / width)
 
 
-def _total(
-    busy: Any,
-    *,
-    own: tuple[Floats, Floats],
-    moving: tuple[Floats, Floats],
-    ends: tuple[Flags, Flags, Flags],
-    machine: Machine,
-) -> Floats:
-    """Cycles of each fold with its transfers.
+def _moved(reads: Floats, writes: Floats, machine: Machine) -> Floats:
+    """Cycles of transfers that run beside a fold."""
+    bandwidth, out = machine.memory.bandwidth, machine.memory.write_bandwidth
+    if bandwidth is None:
+        return 0.0 * reads
+    if out is None:
+        return np.asarray((reads + writes) / bandwidth)
+    return np.maximum(reads / bandwidth, writes / out)
 
-    Parameters
-    ----------
-    busy : array
-        Cycles array and buffers need.
-    own, moving : (array, array)
-        Bytes read for and written by the fold itself, and those that move while it computes.
-    ends : (array of bool, array of bool, array of bool)
-        First fold, last fold, whether transfers overlap with computing.
-    """
+
+def _alone(reads: Floats, writes: Floats, machine: Machine) -> tuple[Floats, Floats]:
+    """Cycles of the transfers of a fold, one after the other."""
     bandwidth = machine.memory.bandwidth
     if bandwidth is None:
-        return np.asarray(busy)
-    first, last, buffered = ends
-    out = machine.memory.write_bandwidth or bandwidth
-    read, written = own[0] / bandwidth, own[1] / out
-    if machine.memory.write_bandwidth is None:
-        moved = (moving[0] + moving[1]) / bandwidth
-    else:
-        moved = np.maximum(moving[0] / bandwidth, moving[1] / out)
-    hidden = np.maximum(busy, moved) + first * read + last * written
-    return np.asarray(np.where(buffered, hidden, busy + read + written))
+        return 0.0 * reads, 0.0 * writes
+    return reads / bandwidth, writes / (machine.memory.write_bandwidth or bandwidth)
 
 
 def _rounded_up(cycles: Any) -> Ints:

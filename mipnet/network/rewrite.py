@@ -7,7 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from mipnet.network.layers import Affine, Conv, Identity, Scale
+from mipnet.network.layers import (
+    Affine,
+    Conv,
+    Flatten,
+    Identity,
+    LogSoftmax,
+    Reshape,
+    Scale,
+    Sigmoid,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from mipnet.network.layers.base import Array, Shape
 from mipnet.network.layers.diagonal import Diagonal
 from mipnet.network.layers.rearrange import Rearrange
@@ -50,6 +62,54 @@ def fold(network: Network) -> Network:
         network = found
         found = next((n for rule in rules if (n := rule(network)) is not None), None)
     return network
+
+
+def same_order(network: Network) -> Network:
+    """Return a network without the layers at its end that keep the order of its outputs.
+
+    Softmax and LogSoftmax over all outputs, and Sigmoid, Tanh and Softplus, with reshapes among
+    them: what ranks first, and every ranking behind it, is the same before and after. Questions
+    about classes need no more, and get an exact program where probabilities would need a band.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    Network
+        The same one where there is no such layer. Its outputs are other numbers, of equal order
+        (in exact arithmetic: probabilities may coincide where they are rounded to 0 or 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mipnet.network.layers import Softmax
+    >>> net = Network.sequential([Affine(np.eye(2), np.zeros(2)), Softmax()])
+    >>> same_order(net)([3.0, 1.0]).tolist()
+    [3.0, 1.0]
+    """
+    keeping = (Softmax, LogSoftmax, Sigmoid, Tanh, Softplus, Identity)
+    carried = set(network.by_name)
+    name = network.output
+    while name != INPUT:
+        node = network.by_name[name]
+        if isinstance(node.layer, Softmax | LogSoftmax):
+            shape = network.shapes[name]
+            if shape[node.layer.axis] != network.n_outputs:
+                break
+        if isinstance(node.layer, keeping) and node.inputs != (INPUT,):
+            carried.discard(name)
+        elif not isinstance(node.layer, Flatten | Reshape):
+            break
+        (name,) = node.inputs
+    if len(carried) == len(network.nodes):
+        return network
+    small = _live(network)
+    for node in network.nodes:
+        if node.name not in carried:
+            small = _bypassed(small, node.name)
+    return small
 
 
 def _live(network: Network) -> Network:

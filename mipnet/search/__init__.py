@@ -5,7 +5,8 @@ from mipnet.search.accuracy_result import RobustAccuracy
 from mipnet.search.adversarial import find_adversarial
 from mipnet.search.distortion import certified_radius, minimal_distortion
 from mipnet.search.distortion_result import CertifiedRadius, Distortion
-from mipnet.search.optimize import Optimum, maximize, minimize
+from mipnet.search.optimize import maximize, minimize
+from mipnet.search.optimum import Optimum
 from mipnet.search.verdict import ClauseResult, Verdict
 from mipnet.search.verify import verify
 from mipnet.search.verify_result import VerifyResult

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from mipnet.bounds import Bounds
@@ -28,12 +31,16 @@ class Descent:
     ----------
     possible : bool
         Whether the network is a chain of affine maps and ReLUs; no other is searched.
+    exhausted : bool
+        Whether another round would do nothing: what is left cannot be split any further.
     point : array, shape (n_inputs,)
         Best point known, inside the region.
     value : float
         Its output.
     bound : float
         Proven lower bound of the output.
+    method : {"milp", "bisection", "splitting"}
+        What moved the bound last.
     visited : int
         Subproblems bounded so far.
     patience : int
@@ -48,9 +55,11 @@ class Descent:
         self._task: Splitting | None = None
         self._gap = 0.0
         self._before = 0
-        self.possible = self._tightening.possible
+        self._lock = threading.Lock()
+        self.possible, self.exhausted = self._tightening.possible, False
         self.point, self.value = region.centre, np.inf
         self.bound = float(bounds.output.lower.reshape(-1)[0])
+        self.method = "milp"
 
     @property
     def bounds(self) -> Bounds:
@@ -76,21 +85,31 @@ class Descent:
         gap : float
             Distance of value and bound at which the search may end.
         """
-        self._gap = gap
+        self._gap, before = gap, self.bounds
         self._offer(point, value)
         if not self._few:
             for bounds in self._tightening.round(watch, self._subproblems):
-                self.bound = max(self.bound, float(bounds.output.lower.reshape(-1)[0]))
-                if self.value <= self.bound + gap:
+                self._raise(float(bounds.output.lower.reshape(-1)[0]), "milp")
+                if self._met:
                     return
-        self._split(watch)
+        early = self._split(watch)
         self._polish()
+        self.exhausted = early and self.bounds is before
         self._subproblems *= GROWTH
 
-    def _split(self, watch: Stopwatch) -> None:
+    @property
+    def _met(self) -> bool:
+        return self.value <= self.bound + self._gap
+
+    def _raise(self, bound: float, method: str) -> None:
+        if bound > self.bound:
+            self.bound, self.method = bound, method
+
+    def _split(self, watch: Stopwatch) -> bool:
+        """Search for the least output; whether that ended for another reason than its limits."""
         task, chain = self._task, self._tightening.chain
         if chain is None or watch.expired:
-            return
+            return False
         if task is None or not self._few:
             # Bounds got tighter since the last round: start anew, on a smaller program.
             self._before += 0 if task is None else task.visited
@@ -99,12 +118,24 @@ class Descent:
                 chain, self._region, np.ones((1, 1)), goals, bisect=self._few, hit=self._hit
             )
         task.lower_goals(np.array([self.value - self._gap]))
-        task.run(watch, subproblems=self._subproblems, threads=self._threads)
-        self.bound = max(self.bound, float(task.bounds[0]))
+        count = self._subproblems
+        with ThreadPoolExecutor(1) as worker:
+            running = worker.submit(task.run, watch, subproblems=count, threads=self._threads)
+            try:
+                running.result()
+            except KeyboardInterrupt:
+                # It reaches this thread alone: the tree is whole once its last batch has ended.
+                task.stopped = True
+                running.result()
+                raise
+            finally:
+                if running.done():
+                    self._raise(float(task.bounds[0]), "bisection" if self._few else "splitting")
+        return task.visited < count and not watch.expired
 
     def _polish(self) -> None:
         """Descend from the best point: what a pass finds lies near a minimum, not in it."""
-        if self.value <= self.bound + self._gap:
+        if self._met:
             return
         points, values = descend(self._network, self._region, self.point[None])
         self._offer(points[0], float(values[0]))
@@ -119,5 +150,7 @@ class Descent:
         return False
 
     def _offer(self, point: Array, value: float) -> None:
-        if value < self.value and self._region.contains(point):
-            self.point, self.value = point, value
+        # Threads of the search meet here.
+        with self._lock:
+            if value < self.value and self._region.contains(point):
+                self.point, self.value = point, value

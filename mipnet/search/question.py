@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mipnet.bounds import Bounds
+from mipnet.bounds import METHODS, Bounds
 from mipnet.clocks import Stopwatch
 from mipnet.network import Affine, Network
 from mipnet.network.layers.base import Array
@@ -18,6 +18,7 @@ from mipnet.region import Region
 from mipnet.search.attack import ascend, start_points
 from mipnet.search.goal import Clause, Stack
 from mipnet.search.verdict import ClauseResult, Witness
+from mipnet.solver import highs_version
 
 
 @dataclass
@@ -111,13 +112,14 @@ class Question:
         if wrong is not None:
             self.reason = f"bounds contradicted by a point of the region: {wrong}"
             return False
-        self.n_unstable = bounds.n_unstable
+        self.n_unstable, self.solver = bounds.n_unstable, self.solver or solver_of(bounds)
         upper = self.stack.tightest(bounds.output.upper.reshape(-1))
         for i, bound in enumerate(upper.tolist()):
             known = self.results[i]
             least = min(known.bound, bound)
             outcome = "excluded" if least < 0.0 else known.outcome
-            method = "bounds" if least < known.bound else known.method
+            tighter = least < known.bound and known.outcome != "excluded"
+            method = strongest(bounds) if tighter else known.method
             self.results[i] = replace(known, outcome=outcome, method=method, bound=least)
         return True
 
@@ -183,6 +185,16 @@ class Question:
         """Record why a clause stays open."""
         named = f"{self.clauses[i].name}: {detail}"
         self.results[i] = replace(self.results[i], outcome="open", detail=named)
+
+
+def strongest(bounds: Bounds) -> str:
+    """Costliest of the methods that made bounds what they are."""
+    return max(bounds.methods.values(), key=lambda m: METHODS.index(m) if m in METHODS else -1)
+
+
+def solver_of(bounds: Bounds) -> str:
+    """Solver whose linear programs tightened bounds, and its version; empty where none did."""
+    return f"HiGHS {highs_version()}" if "lp" in bounds.methods.values() else ""
 
 
 def _representable(point: Array, region: Region, dtype: str) -> Array:

@@ -11,6 +11,9 @@ from bench_cases import install
 from mipnet.bench.plugins import load_plugins
 from mipnet.bench.runner.supervisor import supervisor
 
+#: Packages of their own: importing them would register what is in them.
+collect_ignore = ["faulty", "third_party"]
+
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -247,10 +247,22 @@ class TestFiles:
         small = DemoNetwork("2x2-pruned75", "2x2-dense", file="b.npz", test_accuracy=0.8, **common)
         row: dict[str, Any] = {
             **dict.fromkeys(("attack_s", "bound_s", "build_s", "solve_s", "check_s"), 0.1),
-            **{"total_s": 0.6, "fingerprint": "f", "image": 3, "label": 1, "norm": "l1"},
-            **{"radius": 0.7, "domain_lower": 0.0, "domain_upper": 1.0, "method": "mip"},
-            **{"reason": "", "bound": -0.5, "n_unstable": 4, "n_binaries": 4, "nodes": 7},
-            **{"solver": "HiGHS 1.15.1", "seed": 0},
+            "total_s": 0.6,
+            "fingerprint": "f",
+            "image": 3,
+            "label": 1,
+            "norm": "l1",
+            "radius": 0.7,
+            "domain_lower": 0.0,
+            "domain_upper": 1.0,
+            "method": "mip",
+            "reason": "",
+            "bound": -0.5,
+            "n_unstable": 4,
+            "n_binaries": 4,
+            "nodes": 7,
+            "solver": "HiGHS 1.15.1",
+            "seed": 0,
         }
         robust = DemoRow(
             network="2x2-dense", network_file="a.npz", verdict="robust", predicted=None,

@@ -208,8 +208,9 @@ def test_unknown_tables_and_precisions(tmp_path: Path) -> None:
         energy_table("horowitz")
     with pytest.raises(ReadError, match="fp32_int8"):
         cost([(4, 4, 4)], precision="fp32_int8")
-    with pytest.raises(ReadError):
-        energy_table(tmp_path / "nothing.toml")
+    for nothing in (tmp_path / "nothing.toml", 3, None):
+        with pytest.raises(ReadError):
+            energy_table(nothing)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -168,7 +168,15 @@ def test_bad_arrays(array: object) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"dataflow": "rs"}, {"mode": "fast"}, {"precision": "int3"}, {"batch": 0}, {"bandwidth": 0}],
+    [
+        {"memory": "large"},
+        {"memory": "large", "bandwidth": 1.0},
+        {"dataflow": "rs"},
+        {"mode": "fast"},
+        {"precision": "int3"},
+        {"batch": 0},
+        {"bandwidth": 0},
+    ],
 )
 def test_bad_options(options: dict[str, Any]) -> None:
     with pytest.raises(QueryError):
@@ -178,7 +186,7 @@ def test_bad_options(options: dict[str, Any]) -> None:
 def test_arrays_larger_than_the_matrix_are_costed_and_said() -> None:
     found = cost((4, 4, 4), array=128)
     assert found.cycles == 3 * 128 + 4 - 2
-    assert "larger than the K x N operand" in found.notes[0]
+    assert "128x128 array is larger than the K x N operand of 1 GEMM(s)" in found.notes[0]
 
 
 def test_a_dense_chain() -> None:
@@ -209,6 +217,8 @@ def test_convolutions_by_im2col() -> None:
     assert conv((1, 1), (1,), (9,), stride=3).unique_inputs == 3
     with pytest.raises(QueryError, match="output side"):
         conv((1, 1), (9,), (3,))
+    with pytest.raises(QueryError, match="entries"):
+        conv((3, 4), (3, 3), (9, 9), stride=(1,))
     with pytest.raises(QueryError, match="groups"):
         conv((3, 4), (3,), (9,), groups=2)
 
@@ -239,6 +249,10 @@ def test_batches_repeat_products_of_activations() -> None:
 
 
 def test_batches_meet_masks() -> None:
+    heads = {"attention": LayerMask(np.array([1]), 3, unit="head")}
+    sizes = [x.size for x in cost(attention(10, 24, 3), heads, array=4, batch=4).layers]
+    assert sizes == [x.size for x in cost(attention(10, 24, 3, batch=4), heads, array=4).layers]
+    assert sizes[3] == (10, 8, 10, 4)
     found = cost((8, 64, 32), {"gemm0": NMMask(1, 4)}, array=8, batch=2)
     assert found.macs == 16 * 16 * 32
     units = cost((8, 64, 32), {"gemm0": LayerMask(np.arange(8), 32)}, array=8, batch=2)

@@ -25,6 +25,7 @@ from mipnet.hardware import (
     feed_forward,
     transformer_block,
 )
+from mipnet.hardware.evaluate import Shapes, evaluate_kept, evaluate_shapes
 from mipnet.pruning import LayerMask
 
 seeds = st.integers(0, 2**32 - 1)
@@ -36,11 +37,14 @@ COUNTS = (
 
 def machine(rng: np.random.Generator) -> dict[str, Any]:
     """Arguments of a random machine."""
+    bandwidth = rng.choice([None, 0.2, 1.0, 16.0])
     memory = Memory(
         input_bytes=int(rng.choice([64, 500, 10**6])),
         weight_bytes=int(rng.choice([64, 500, 10**6])),
         output_bytes=int(rng.choice([64, 1000, 10**6])),
-        bandwidth=rng.choice([None, 0.2, 1.0, 16.0]),
+        bandwidth=bandwidth,
+        write_bandwidth=None if bandwidth is None else rng.choice([None, 0.5, 8.0]),
+        sram_bandwidth=rng.choice([None, 2.0, 40.0]),
         double_buffered=bool(rng.random() < 0.7),
         partial_sums=str(rng.choice(["accumulator", "spill"])),
     )
@@ -110,6 +114,26 @@ def test_masks_that_keep_all_change_nothing(seed: int) -> None:
         assert masked.after == whole.after
         assert masked.energy == whole.energy
         assert masked.savings.ideal == masked.savings.after_memory == 0.0
+
+
+@settings(max_examples=100)
+@given(seed=seeds)
+def test_listed_folds_add_up_to_the_closed_forms(seed: int) -> None:
+    """One by one, with no tile missing, they cost what the formulas of whole GEMMs say."""
+    rng = np.random.default_rng(seed)
+    sizes = [np.array([int(v)]) for v in rng.integers(1, (40, 60, 60))]
+    options = machine(rng)
+    array = options.pop("array")
+    on = Machine(*array, **options)
+    shapes = Shapes.whole(*sizes, np.array([1]), sizes[0] * sizes[1])
+    shape = int(sizes[1][0]), int(sizes[2][0])
+    full = TileMask(
+        np.ones((-(-shape[0] // array[0]), -(-shape[1] // array[1])), bool), array, shape
+    )
+    sides = (np.array([side]) for side in array)
+    assert (
+        evaluate_kept(shapes, full, on).figures() == evaluate_shapes(shapes, *sides, on).figures()
+    )
 
 
 @settings(max_examples=100)

@@ -8,11 +8,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mipnet.bounds import Bounds, compute_bounds
+from mipnet.bounds import METHODS, Bounds, compute_bounds
 from mipnet.errors import QueryError, RegionError
 from mipnet.network import Affine, Interval, Network, ReLU
 from mipnet.region import Region
-from mipnet.search import Verdict, decide, find_adversarial
+from mipnet.search import Verdict, clause_mip, decide, find_adversarial, trees
 from mipnet.solver import Solution, Status
 from tests.search.search_cases import largest_margin, random_network
 
@@ -22,20 +22,33 @@ def exact_distance(x: np.ndarray, centre: np.ndarray, norm: str) -> Fraction:
     return max(steps) if norm == "linf" else sum(steps, Fraction(0))
 
 
+#: Bounding method that leaves the rest to each engine, and what the engine calls itself.
+ENGINES = {"boxes": ("milp", "bisection"), "phases": ("milp", "splitting"), "mip": ("alpha", "mip")}
+
+
+def leave_to(monkeypatch: pytest.MonkeyPatch, engine: str) -> str:
+    """Send all questions to one engine; the bounding method to ask for."""
+    monkeypatch.setattr(decide, "MIP_UNSTABLE", -1)
+    if engine == "phases":
+        monkeypatch.setattr(trees, "FEW_INPUTS", 0)
+    return ENGINES[engine][0]
+
+
 @pytest.mark.parametrize("norm", ["linf", "l1"])
-@pytest.mark.parametrize("bisect", [True, False])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("seed", range(20))
 def test_verdict_agrees_with_enumeration(
-    monkeypatch: pytest.MonkeyPatch, seed: int, bisect: bool, norm: str
+    monkeypatch: pytest.MonkeyPatch, seed: int, engine: str, norm: str
 ) -> None:
-    monkeypatch.setattr(decide, "BISECTION_BOXES", 2000)
-    monkeypatch.setattr(decide, "MIP_UNSTABLE", 0 if bisect else 1000)
+    bounds = leave_to(monkeypatch, engine)
     net = random_network(seed, (3, 4, 3, 3) if seed % 2 else (4, 5, 3), scale=1.5)
     rng = np.random.default_rng(100 + seed)
     x = rng.uniform(-1.0, 1.0, net.n_inputs)
     radius = float(rng.uniform(0.05, 1.5))
     label = int(np.argmax(net(x)))
-    verdict = find_adversarial(net, x, label, norm=norm, radius=radius, lower=-1.0, upper=1.0)
+    verdict = find_adversarial(
+        net, x, label, norm=norm, radius=radius, lower=-1.0, upper=1.0, bounds=bounds
+    )
     margins = {
         t: largest_margin(net, x, radius, norm, label, t, -1.0, 1.0)
         for t in range(net.n_outputs)
@@ -56,6 +69,23 @@ def test_verdict_agrees_with_enumeration(
         assert abs(worst) < 1e-5, verdict
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_finds_witnesses_and_proofs(
+    monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    bounds = leave_to(monkeypatch, engine)
+    monkeypatch.setattr(decide.Decision, "attack", lambda _: None)
+    found = set()
+    for seed in range(24):
+        net = random_network(seed, (4, 7, 6, 3), 1.5)
+        verdict = find_adversarial(net, np.zeros(4), radius=0.45, bounds=bounds)
+        found |= {(c.method, c.outcome) for c in verdict.clauses}
+    name = ENGINES[engine][1]
+    assert found >= {(name, "excluded"), (name, "witness")}
+    others = {engine[1] for engine in ENGINES.values()} - {name}
+    assert not others & {method for method, _ in found}
+
+
 def test_both_statuses_occur() -> None:
     statuses = {
         find_adversarial(
@@ -66,7 +96,7 @@ def test_both_statuses_occur() -> None:
     assert {"robust", "witness"} <= statuses
 
 
-@pytest.mark.parametrize("bounds", ["interval", "crown", "alpha", "lp"])
+@pytest.mark.parametrize("bounds", METHODS)
 def test_target_only(bounds: str) -> None:
     net = random_network(3, (4, 5, 3), 1.5)
     x = np.zeros(4)
@@ -184,7 +214,7 @@ def hard_case() -> tuple[Network, np.ndarray, float]:
     """A question that attack and bounds leave to the MIP, and whose answer is robust."""
     for seed in range(200):
         net = random_network(seed, (10, 8, 8, 3), 1.5)
-        verdict = find_adversarial(net, np.zeros(10), radius=0.3)
+        verdict = find_adversarial(net, np.zeros(10), radius=0.3, bounds="alpha")
         if verdict.status == "robust" and any(c.method == "mip" for c in verdict.clauses):
             return net, np.zeros(10), 0.3
     pytest.fail("no such case among the seeds")
@@ -219,8 +249,8 @@ def test_solver_that_ends_early_is_unresolved(
     def early(*_: object, **__: object) -> Solution:
         return Solution(status, None, -np.inf, None, 0, 0.0, "x", "prove", "")
 
-    monkeypatch.setattr(decide, "solve", early)
-    verdict = find_adversarial(net, x, radius=radius)
+    monkeypatch.setattr(clause_mip, "solve", early)
+    verdict = find_adversarial(net, x, radius=radius, bounds="alpha")
     assert verdict.status == "unresolved"
     assert status.value in verdict.reason
 
@@ -235,23 +265,36 @@ def test_solver_that_claims_too_much_is_unresolved(monkeypatch: pytest.MonkeyPat
         cutoff = limits.cutoff  # type: ignore[attr-defined]
         return Solution(Status.CUTOFF, None, cutoff, None, 0, 0.0, "x", "prove", "")
 
-    monkeypatch.setattr(decide, "solve", excludes)
+    monkeypatch.setattr(clause_mip, "solve", excludes)
     monkeypatch.setattr(decide.Decision, "confirm", lambda *_: None)
-    verdict = find_adversarial(net, x, radius=radius)
+    verdict = find_adversarial(net, x, radius=radius, bounds="alpha")
     assert verdict.status == "unresolved"
     assert "point that exists" in verdict.reason
 
 
-def test_interrupt_returns_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, x, radius = hard_case()
+PLACES = {
+    "solver": ("alpha", 1, "mipnet.search.clause_mip.solve"),
+    "tightening": ("milp", 1, "mipnet.bounds.milp.ranges"),
+    "one thread": ("milp", 1, "mipnet.bounds.splitting.choose"),
+    "two threads": ("milp", 2, "mipnet.bounds.splitting.choose"),
+}
 
-    def interrupted(*_: object, **__: object) -> Solution:
+
+@pytest.mark.parametrize("place", PLACES)
+def test_interrupt_returns_what_is_known(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    net, x, radius = hard_case()
+    bounds, threads, name = PLACES[place]
+
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(decide, "solve", interrupted)
-    verdict = find_adversarial(net, x, radius=radius)
+    monkeypatch.setattr(name, interrupted)
+    verdict = find_adversarial(net, x, radius=radius, bounds=bounds, threads=threads)
     assert verdict.status == "unresolved"
     assert verdict.reason == "interrupted"
+    # What alpha bounds prove is known by then.
+    known = find_adversarial(net, x, radius=radius, bounds=bounds, time_limit=0.0)
+    assert verdict.bound < np.inf == known.bound
 
 
 def test_json_round_trip() -> None:
@@ -273,12 +316,13 @@ def test_no_verdict_is_refused(text: str) -> None:
 
 def test_refused_big_m_is_unresolved_and_names_the_neuron() -> None:
     net = Network.sequential(
-        [Affine([[1e12], [-1e12]], [0.0, 0.0]), ReLU(), Affine(np.eye(2), [0.0, 0.1])]
+        [Affine([[1e12], [-1e12]], [0.0, 0.0]), ReLU(), Affine([[1.0, 1.0], [2.0, 2.0]], [0, 1.0])]
     )
-    verdict = find_adversarial(net, [0.0], 1, radius=1.0, target=0, restarts=1)
-    assert verdict.status in {"witness", "unresolved"}
-    if verdict.status == "unresolved":
-        assert "neuron" in verdict.reason
+    verdict = find_adversarial(net, [0.0], 1, radius=1.0, bounds="interval")
+    assert verdict.status == "unresolved"
+    assert "'relu0', neuron 0" in verdict.reason
+    assert "big-M" in verdict.reason
+    assert find_adversarial(net, [0.0], 1, radius=1.0).status == "robust"
 
 
 def test_delicate_proofs_get_a_second_opinion(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +338,7 @@ def test_delicate_proofs_get_a_second_opinion(monkeypatch: pytest.MonkeyPatch) -
             )
         return Solution(Status.TIME_LIMIT, None, -np.inf, None, 0, 0.0, "x", "prove", "")
 
-    monkeypatch.setattr(decide, "solve", delicate)
-    verdict = find_adversarial(net, x, radius=radius)
+    monkeypatch.setattr(clause_mip, "solve", delicate)
+    verdict = find_adversarial(net, x, radius=radius, bounds="alpha")
     assert verdict.status == "unresolved"
     assert any(profile is not None for profile in asked)

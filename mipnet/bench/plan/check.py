@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -117,7 +118,7 @@ class Table:
         key : str
         hint : type
             What it must be: ``int``, ``float``, ``str``, ``bool``, ``dict``, ``Path`` (an
-            existing file), a union, ``tuple[x, ...]``.
+            existing file, whose name may hold ``$VARIABLES``), a union, ``tuple[x, ...]``.
         default : object
             :data:`REQUIRED` makes absence a fault.
         check : callable, optional
@@ -231,9 +232,11 @@ def _converted(value: Any, hint: Any, folder: Path) -> Any:
     if get_origin(hint) is tuple:
         return tuple(_converted(v, get_args(hint)[0], folder) for v in value)
     if hint is Path:
-        path = folder / Path(value).expanduser()
+        path = folder / Path(os.path.expandvars(value)).expanduser()
         if not path.is_file():
-            msg = f"{value!r} does not exist (looked for {path})"
+            unset = "$" in str(path)
+            hint = "set the variable in its name" if unset else f"looked for {path}"
+            msg = f"{value!r} does not exist ({hint})"
             raise TypeError(msg)
         return path
     return float(value) if hint is float else value

@@ -263,9 +263,10 @@ class _Expansion:
 
 
 def shape_of(matrix: Matrix) -> dict[str, int]:
-    """How many different values every label of the cells takes, in the order of the labels."""
+    """How many different values every label of the cells takes."""
     values: dict[str, set[Any]] = {}
-    for task in matrix.cells:
+    # Those of pruned networks name the most.
+    for task in sorted(matrix.cells, key=lambda t: -len(t.labels)):
         for name, value in task.labels.items():
             values.setdefault(name, set()).add(value)
     return {name: len(found) for name, found in values.items()}

@@ -89,10 +89,20 @@ class Nursery:
                     self.fork(json.loads(line))
 
     def fork(self, request: dict[str, Any]) -> None:
-        """Start a child for a request."""
+        """Start a child for a request; it begins when its number has been told.
+
+        So the two never write at once, and a child that is killed at birth is known.
+        """
+        gate, key = os.pipe()
         self.child = os.fork()
         if self.child == 0:
+            os.close(key)
+            os.read(gate, 1)
+            os.close(gate)
             run_child(request, self.channel, self.requests, self.parent)
+        os.close(gate)
+        self.channel.send({"pid": self.child})
+        os.close(key)
 
     def reap(self) -> None:
         """Report children that have ended, after killing whatever they left behind."""
@@ -100,8 +110,10 @@ class Nursery:
             pid, status, usage = os.wait4(self.child, os.WNOHANG)
             if pid == 0:
                 return
-            self.kill()
             self.child = None
+            with suppress(ProcessLookupError, PermissionError):
+                # Whatever it started and left behind.
+                os.killpg(pid, signal.SIGKILL)
             # A line of its own even where the child was killed in the middle of one.
             os.write(self.channel.descriptor, b"\n")
             self.channel.send(
@@ -116,10 +128,11 @@ class Nursery:
             )
 
     def kill(self) -> None:
-        """Kill the session of the child."""
+        """Kill the session of the child, and the child where it has none yet."""
         if self.child is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.child, signal.SIGKILL)
+            for send in (os.killpg, os.kill):
+                with suppress(ProcessLookupError, PermissionError):
+                    send(self.child, signal.SIGKILL)
 
 
 def run_child(request: dict[str, Any], channel: Channel, requests: int, parent: int) -> NoReturn:
@@ -133,7 +146,6 @@ def run_child(request: dict[str, Any], channel: Channel, requests: int, parent: 
     # The last resort if all supervisors are gone or stuck: the kernel needs no help for this.
     signal.setitimer(signal.ITIMER_REAL, request["alarm"])
     _limit_memory(request["memory_mb"])
-    channel.send({"pid": os.getpid()})
     code = 0
     with _log(request["log"]) as log:
         try:

@@ -276,8 +276,9 @@ class _Watch:
     def kill(self) -> None:
         """Kill the child and everything it started."""
         if self.pid is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            for send in (os.killpg, os.kill):
+                with suppress(ProcessLookupError, PermissionError):
+                    send(self.pid, signal.SIGKILL)
 
     def take(self, message: dict[str, Any]) -> bool:
         """Take a message; True when it is the last one."""

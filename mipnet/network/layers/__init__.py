@@ -17,6 +17,7 @@ from mipnet.network.layers.hard_sigmoid import HardSigmoid
 from mipnet.network.layers.hard_swish import HardSwish
 from mipnet.network.layers.identity import Identity
 from mipnet.network.layers.leaky_relu import LeakyReLU
+from mipnet.network.layers.log_softmax import LogSoftmax
 from mipnet.network.layers.max_pool import MaxPool
 from mipnet.network.layers.prelu import PReLU
 from mipnet.network.layers.relu import ReLU
@@ -25,6 +26,7 @@ from mipnet.network.layers.scale import Scale
 from mipnet.network.layers.sigmoid import Sigmoid
 from mipnet.network.layers.silu import SiLU
 from mipnet.network.layers.slice import Slice
+from mipnet.network.layers.softmax import Softmax
 from mipnet.network.layers.softplus import Softplus
 from mipnet.network.layers.tanh import Tanh
 from mipnet.network.layers.transpose import Transpose
@@ -48,6 +50,7 @@ __all__ = [
     "Identity",
     "Layer",
     "LeakyReLU",
+    "LogSoftmax",
     "MaxPool",
     "PReLU",
     "ReLU",
@@ -56,6 +59,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Slice",
+    "Softmax",
     "Softplus",
     "Tanh",
     "Transpose",

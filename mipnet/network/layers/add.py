@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class Add(Layer):
     """
 
     scales: Sequence[float] = (1.0, 1.0)
-    arity: int = 2
+    arity: int = field(init=False, default=2)
 
     def __post_init__(self) -> None:
         scales = tuple(float(s) for s in self.scales)

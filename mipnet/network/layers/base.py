@@ -177,9 +177,10 @@ class Layer(ABC):
 
     @property
     def band(self) -> float:
-        """Half width of the band around a piecewise-linear function that the encoding allows.
+        """Largest difference between an output and what the encoding allows in its place.
 
-        0 where the encoding is exact.
+        0 where the encoding is exact. Where it is not, the encoding still allows every output
+        itself.
         """
         return 0.0
 

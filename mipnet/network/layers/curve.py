@@ -26,10 +26,10 @@ _RELATIVE, _ABSOLUTE, _DERIVATIVE = 2.0**-46, 2.0**-80, 2.0**-44
 #: Bisections of a search: they place the tangent within a millionth of the interval, where its
 #: bound is off by a square of that.
 _STEPS = 22
-#: Points on either side of the middle that chords are tried between.
-_SAMPLES = 8
+#: Points on either side of the middle that chords are tried between, and rounds of closing in.
+_SAMPLES, _ROUNDS = 9, 3
 #: Elements whose chords are compared at once.
-_CHUNK = 2**14
+_CHUNK = 2**12
 
 
 class Curve(ABC):
@@ -90,32 +90,38 @@ class Curve(ABC):
         ----------
         lower, upper : array, shape (n,)
         """
-        found = [
-            self._edges(lower[first : first + _CHUNK], upper[first : first + _CHUNK])
+        parts = [
+            (self._edge(-1.0, *ends), self._edge(1.0, *ends))
             for first in range(0, max(1, lower.size), _CHUNK)
+            if (ends := (lower[first : first + _CHUNK], upper[first : first + _CHUNK]))
         ]
-        least, most = (np.concatenate(part) for part in zip(*found, strict=True))
+        least, most = (np.concatenate(part) for part in zip(*parts, strict=True))
         return least, most
 
-    def _edges(self, lower: Array, upper: Array) -> tuple[Array, Array]:
-        middle = 0.5 * lower + 0.5 * upper
-        share = np.arange(_SAMPLES) / _SAMPLES
-        left = lower[:, None] + (middle - lower)[:, None] * share
-        right = upper[:, None] + (middle - upper)[:, None] * share
-        f_left, f_right, f_middle = self.value(left), self.value(right), self.value(middle)
-        run = right[:, None, :] - left[:, :, None]
-        rise = f_right[:, None, :] - f_left[:, :, None]
-        slope = rise / np.where(run > 0.0, run, 1.0)
-        height = f_left[:, :, None] + slope * (middle[:, None] - left)[:, :, None]
-        slope, height = slope.reshape(len(lower), -1), height.reshape(len(lower), -1)
-        tangent, rows = self.derivative(middle), np.arange(len(lower))
+    def _edge(self, side: float, lower: Array, upper: Array) -> Array:
+        """Slope of the chord that is highest (``side`` 1) or lowest in the middle.
+
+        Its ends are searched on either side of the middle, on grids that close in on them. The
+        tangent in the middle counts where no chord goes beyond the curve.
+        """
+        middle, rows = 0.5 * lower + 0.5 * upper, np.arange(len(lower))
+        tangent, f_middle = self.derivative(middle), self.value(middle)
+        # Halving distances to the middle, so that ends are found at any scale.
+        halves, share = 0.5 ** np.arange(_SAMPLES), np.linspace(0.0, 1.0, _SAMPLES)
+        p, q = (middle[:, None] + (end - middle)[:, None] * halves for end in (lower, upper))
+        for round_ in range(_ROUNDS):
+            f_p, f_q = self.value(p), self.value(q)
+            run = q[:, None, :] - p[:, :, None]
+            slope = (f_q[:, None, :] - f_p[:, :, None]) / np.where(run > 0.0, run, 1.0)
+            height = f_p[:, :, None] + slope * (middle[:, None] - p)[:, :, None]
+            pick = (side * height).reshape(len(lower), -1).argmax(axis=1)
+            i, j = np.divmod(pick, _SAMPLES)
+            best, reached = slope[rows, i, j], height[rows, i, j]
+            if round_ < _ROUNDS - 1:
+                p, q = (_closer(x, k, share) for x, k in ((p, i), (q, j)))
         # Too narrow for differences to mean anything.
         narrow = upper - lower <= 1e-6 * (1.0 + np.abs(middle))
-        found = []
-        for pick, nearer in ((height.argmin(axis=1), np.less), (height.argmax(axis=1), np.greater)):
-            chord = nearer(height[rows, pick], f_middle) & ~narrow
-            found.append(np.where(chord, slope[rows, pick], tangent))
-        return found[0], found[1]
+        return np.where(narrow | (side * (reached - f_middle) <= 0.0), tangent, best)
 
     def _excess(self, side: float, slope: Array, lower: Array, upper: Array) -> Array:
         """Largest ``side (f(x) - slope x)`` over intervals, rounded up; arrays of shape (n,)."""
@@ -162,3 +168,11 @@ class Curve(ABC):
         f, line = np.asarray(self.value(x), dtype=np.float64), slope * x
         error = _RELATIVE * np.abs(f) + _ABSOLUTE + 4.0 * UNIT * (np.abs(line) + np.abs(f))
         return down(f - line, error), up(f - line, error)
+
+
+def _closer(x: Array, k: npt.NDArray[np.intp], share: Array) -> Array:
+    """Grid between the neighbours of the picked point of every row."""
+    rows = np.arange(len(x))
+    first = x[rows, np.maximum(k - 1, 0)]
+    last = x[rows, np.minimum(k + 1, x.shape[1] - 1)]
+    return np.asarray(first[:, None] + (last - first)[:, None] * share)

@@ -28,7 +28,7 @@ class GELU(Smooth):
     Parameters
     ----------
     error : float
-        Half width of the band around the pieces of the encoding, at least 1e-6.
+        Largest error of the pieces of the encoding, at least 1e-6.
     approximate : {"none", "tanh"}
         ``"tanh"``: :math:`\frac{x}{2} (1 + \tanh(\sqrt{2/\pi} (x + 0.044715 x^3)))`.
 

@@ -20,7 +20,7 @@ class Sigmoid(Smooth):
     Parameters
     ----------
     error : float
-        Half width of the band around the pieces of the encoding, at least 1e-6.
+        Largest error of the pieces of the encoding, at least 1e-6.
     """
 
     error: float = ERROR

@@ -24,7 +24,7 @@ class SiLU(Smooth):
     Parameters
     ----------
     error : float
-        Half width of the band around the pieces of the encoding, at least 1e-6.
+        Largest error of the pieces of the encoding, at least 1e-6.
     """
 
     error: float = ERROR

@@ -24,27 +24,29 @@ _SHARE = 0.97
 #: units of the curve's scale, the grid goes.
 _POINTS, _DENSE = 16, 32.0
 #: Least error of the pieces: about a thousand pieces.
-_LEAST = 1e-6
+LEAST = 1e-6
 
 
 class Smooth(Elementwise, Curve):
     """``y = f(x)`` for every element, written in programs as pieces of straight lines.
 
-    The program holds ``y`` within a band of half width ``error`` around a piecewise-linear
-    function. The band is certified to hold ``f`` itself, so that what is proven about the program
-    is proven about the network; the price of a wide band is a gap between bound and value.
+    The program holds ``y`` within a band between two piecewise-linear functions that are nowhere
+    further apart than ``error``. The band is certified to hold ``f`` itself: what is proven about
+    the program is proven about the network, and the price of a wide band is a gap between bound
+    and value.
 
     Attributes
     ----------
     error : float
+        Width of the band: the largest difference of ``y`` and ``f(x)``.
     """
 
     error: float
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "error", float(self.error))
-        if not (math.isfinite(self.error) and self.error >= _LEAST):
-            msg = f"{self.kind}: the error of the pieces must be at least {_LEAST}, "
+        if not (math.isfinite(self.error) and self.error >= LEAST):
+            msg = f"{self.kind}: the error of the pieces must be at least {LEAST}, "
             msg += f"not {self.error}"
             raise NetworkError(msg)
 
@@ -106,7 +108,7 @@ class Smooth(Elementwise, Curve):
         Returns
         -------
         Pieces
-            Lower and upper values are nowhere further apart than twice the error.
+            Lower and upper values are nowhere further apart than the error.
         """
         points = self.breakpoints(float(lower.min(initial=0.0)), float(upper.max(initial=0.0)))
         width = np.diff(points, append=np.inf)
@@ -154,11 +156,11 @@ class Smooth(Elementwise, Curve):
     def _laid_out(self, low: float, high: float) -> Array:
         share = _SHARE
         while share > 0.5:
-            points = np.unique(self._greedy(low, high, 2.0 * share * self.error))
+            points = np.unique(self._greedy(low, high, share * self.error))
             pieces = self._certified(np.zeros(len(points) - 1, int), points[:-1], points[1:])
-            if (pieces.high - pieces.low).max() <= 2.0 * self.error:
+            if (pieces.high - pieces.low).max() <= self.error:
                 return points
-            share *= _SHARE
+            share *= 0.9
         msg = f"{self.kind}: inputs between {low:.6g} and {high:.6g} are too large for pieces with "
         msg += f"an error of {self.error:.3g}; raise it, or give tighter input bounds"
         raise BoundsError(msg)

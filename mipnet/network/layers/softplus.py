@@ -26,7 +26,7 @@ class Softplus(Smooth):
     Parameters
     ----------
     error : float
-        Half width of the band around the pieces of the encoding, at least 1e-6.
+        Largest error of the pieces of the encoding, at least 1e-6.
     beta : float
         Positive.
 

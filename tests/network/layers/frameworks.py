@@ -66,6 +66,11 @@ def _channels(layer, x):
     return x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
 
 
+def _axis(layer) -> int:
+    """Axis of the layer, the batch axis counted."""
+    return layer.axis + 1 if layer.axis >= 0 else layer.axis
+
+
 def _torch_max_pool(layer, x):
     f, w = _functional(), layer.window
     pool = (f.max_pool1d, f.max_pool2d)[x.ndim - 3]
@@ -73,6 +78,13 @@ def _torch_max_pool(layer, x):
 
 
 TORCH: dict[str, Callable[..., Any]] = {
+    "GELU": lambda layer, x: _functional().gelu(x, approximate=layer.approximate),
+    "HardSwish": lambda layer, x: _functional().hardswish(x),
+    "Sigmoid": lambda layer, x: x.sigmoid(),
+    "SiLU": lambda layer, x: _functional().silu(x),
+    "Softmax": lambda layer, x: x.softmax(_axis(layer)),
+    "Softplus": lambda layer, x: _functional().softplus(x, layer.beta),
+    "Tanh": lambda layer, x: x.tanh(),
     "Abs": lambda layer, x: x.abs(),
     "Clip": lambda layer, x: x.clamp(layer.low, layer.high),
     "GlobalMaxPool": lambda layer, x: x.amax(dim=tuple(range(2, x.ndim)), keepdim=True),
@@ -82,6 +94,7 @@ TORCH: dict[str, Callable[..., Any]] = {
         else (layer.alpha * x + layer.beta).clamp(0.0, 1.0)
     ),
     "LeakyReLU": lambda layer, x: _functional().leaky_relu(x, layer.slope),
+    "LogSoftmax": lambda layer, x: x.log_softmax(_axis(layer)),
     "MaxPool": _torch_max_pool,
     "PReLU": lambda layer, x: _functional().prelu(x, _tensor(layer.slope).reshape(-1)),
     "ReLU": lambda layer, x: x.relu(),
@@ -89,9 +102,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "Affine": lambda layer, x: _functional().linear(x, _tensor(layer.weight), _tensor(layer.bias)),
     "AvgPool": _torch_avg_pool,
     "BatchNorm": _torch_batch_norm,
-    "Concat": lambda layer, *xs: __import__("torch").cat(
-        xs, layer.axis + 1 if layer.axis >= 0 else layer.axis
-    ),
+    "Concat": lambda layer, *xs: __import__("torch").cat(xs, _axis(layer)),
     "Conv": _torch_conv,
     "Flatten": lambda layer, x: x.flatten(1),
     "GlobalAvgPool": _channels,
@@ -180,13 +191,30 @@ def _onnx_hard_sigmoid(layer, names):
     return [_node("HardSigmoid", names, alpha=layer.alpha, beta=layer.beta)], {}
 
 
+def _onnx_silu(layer, names):
+    return [_node("Sigmoid", names, "s"), _node("Mul", [*names, "s"])], {}
+
+
+def _onnx_softplus(layer, names):
+    nodes = [_node("Mul", [*names, "b"], "t"), _node("Softplus", ["t"], "p")]
+    return [*nodes, _node("Div", ["p", "b"])], {"b": np.asarray(layer.beta)}
+
+
 #: Nodes from the input names to ``y``, and constants by name.
 ONNX: dict[str, Callable[..., Any]] = {
+    "GELU": lambda layer, names: ([_node("Gelu", names, approximate=layer.approximate)], {}),
+    "HardSwish": lambda layer, names: ([_node("HardSwish", names)], {}),
+    "Sigmoid": lambda layer, names: ([_node("Sigmoid", names)], {}),
+    "SiLU": _onnx_silu,
+    "Softplus": _onnx_softplus,
+    "Tanh": lambda layer, names: ([_node("Tanh", names)], {}),
     "Abs": lambda layer, names: ([_node("Abs", names)], {}),
     "Clip": _onnx_clip,
     "GlobalMaxPool": lambda layer, names: ([_node("GlobalMaxPool", names)], {}),
     "HardSigmoid": _onnx_hard_sigmoid,
     "LeakyReLU": lambda layer, names: ([_node("LeakyRelu", names, alpha=layer.slope)], {}),
+    "LogSoftmax": lambda layer, names: ([_node("LogSoftmax", names, axis=_axis(layer))], {}),
+    "Softmax": lambda layer, names: ([_node("Softmax", names, axis=_axis(layer))], {}),
     "MaxPool": lambda layer, names: (
         [_node("MaxPool", names, **_geometry(layer, ceil_mode=int(layer.ceil)))],
         {},
@@ -198,7 +226,7 @@ ONNX: dict[str, Callable[..., Any]] = {
     "AvgPool": _onnx_avg_pool,
     "BatchNorm": _onnx_batch_norm,
     "Concat": lambda layer, names: (
-        [_node("Concat", names, axis=layer.axis + 1 if layer.axis >= 0 else layer.axis)],
+        [_node("Concat", names, axis=_axis(layer))],
         {},
     ),
     "Conv": _onnx_conv,

@@ -8,6 +8,7 @@ import numpy as np
 
 from mipnet.network import Interval, Layer
 from mipnet.network.layers import (
+    GELU,
     Abs,
     Add,
     Affine,
@@ -20,14 +21,21 @@ from mipnet.network.layers import (
     GlobalAvgPool,
     GlobalMaxPool,
     HardSigmoid,
+    HardSwish,
     Identity,
     LeakyReLU,
+    LogSoftmax,
     MaxPool,
     PReLU,
     ReLU,
     Reshape,
     Scale,
+    Sigmoid,
+    SiLU,
     Slice,
+    Softmax,
+    Softplus,
+    Tanh,
     Transpose,
 )
 from tests.core_cases import wild
@@ -202,5 +210,40 @@ PIECEWISE: dict[str, Callable[[Rng], Case]] = {
     "PReLU": prelu,
     "ReLU": lambda rng: (ReLU(), [item(rng, 2)]),
 }
+
+
+def smooth(make: Callable[[float], Layer]) -> Callable[[Rng], Case]:
+    """Layer with any error, and shapes."""
+    return lambda rng: (make(10.0 ** rng.uniform(-3, -1)), [item(rng, int(rng.integers(1, 3)))])
+
+
+#: Encoded as pieces with a band.
+SMOOTH: dict[str, Callable[[Rng], Case]] = {
+    "GELU": lambda rng: smooth(
+        lambda e: GELU(e, approximate="tanh" if rng.random() < 0.5 else "none")
+    )(rng),
+    "HardSwish": smooth(HardSwish),
+    "Sigmoid": smooth(Sigmoid),
+    "SiLU": smooth(SiLU),
+    "Softplus": lambda rng: smooth(lambda e: Softplus(e, 10.0 ** rng.uniform(-1, 1)))(rng),
+    "Tanh": smooth(Tanh),
+}
+
+
+def head(kind: type[Softmax | LogSoftmax]) -> Callable[[Rng], Case]:
+    """Layer along any axis, and shapes."""
+
+    def make(rng: Rng) -> Case:
+        axes = int(rng.integers(1, 4))
+        return kind(int(rng.integers(-axes, axes)), 0.05), [item(rng, axes, 1, 4)]
+
+    return make
+
+
+#: Of several inputs at once, encoded with a band.
+HEADS: dict[str, Callable[[Rng], Case]] = {
+    "LogSoftmax": head(LogSoftmax),
+    "Softmax": head(Softmax),
+}
 #: All of them.
-CASES = LINEAR | PIECEWISE
+CASES = LINEAR | PIECEWISE | SMOOTH | HEADS

@@ -9,6 +9,7 @@ import numpy as np
 
 from mipnet.network import Affine, Flatten, Layer, Network, Node, ReLU
 from mipnet.network.layers import (
+    GELU,
     Abs,
     Add,
     AvgPool,
@@ -19,13 +20,20 @@ from mipnet.network.layers import (
     GlobalAvgPool,
     GlobalMaxPool,
     HardSigmoid,
+    HardSwish,
     Identity,
     LeakyReLU,
+    LogSoftmax,
     MaxPool,
     PReLU,
     Reshape,
     Scale,
+    Sigmoid,
+    SiLU,
     Slice,
+    Softmax,
+    Softplus,
+    Tanh,
     Transpose,
 )
 
@@ -61,8 +69,16 @@ LAYERS: dict[str, Callable[[Rng], Made]] = {
     "ReLU": lambda rng: (ReLU(), [VECTOR]),
     "Reshape": lambda rng: (Reshape((3, -1)), [IMAGE]),
     "Scale": lambda rng: (Scale(rng.normal(size=5), rng.normal(size=5)), [VECTOR]),
-    "Slice": lambda rng: (Slice((2, 0), (None or -9, 9), (0, 1), (-2, 1)), [(3, 2)]),
+    "Slice": lambda rng: (Slice((2, 0), (-9, 9), (0, 1), (-2, 1)), [(3, 2)]),
     "Transpose": lambda rng: (Transpose((1, 0)), [(2, 3)]),
+    "GELU": lambda rng: (GELU(), [VECTOR]),
+    "HardSwish": lambda rng: (HardSwish(), [VECTOR]),
+    "LogSoftmax": lambda rng: (LogSoftmax(0, 0.03), [(3, 2)]),
+    "Softmax": lambda rng: (Softmax(), [(3,)]),
+    "Sigmoid": lambda rng: (Sigmoid(), [VECTOR]),
+    "SiLU": lambda rng: (SiLU(), [VECTOR]),
+    "Softplus": lambda rng: (Softplus(), [VECTOR]),
+    "Tanh": lambda rng: (Tanh(), [VECTOR]),
 }
 
 

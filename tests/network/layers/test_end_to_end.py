@@ -7,8 +7,10 @@ import pytest
 
 from mipnet.bounds import METHODS, compute_bounds
 from mipnet.bounds.crown import crown_lower
+from mipnet.bounds.tighten import tighten_layer
+from mipnet.clocks import Stopwatch
 from mipnet.encode import encode
-from mipnet.network import Affine, Flatten, Interval, Network
+from mipnet.network import Affine, Flatten, Interval, Network, ReLU
 from mipnet.network.layers import LAYERS as REGISTERED
 from mipnet.region import Box
 from mipnet.search.adversarial import find_adversarial
@@ -49,6 +51,23 @@ def test_bounds_hold_and_tighten(kind: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", LAYERS)
+def test_linear_programs_tighten_behind_every_layer(kind: str) -> None:
+    network = around(kind, 6)
+    loose = compute_bounds(network, REGION, "interval")
+    tight, points = dict(loose.intervals), grid(LOWER, UPPER, 41)
+    for name in [n for n in ("mix", "narrow") if n in network.by_name]:
+        tight[name] = tighten_layer(network, REGION, tight, name, Stopwatch(None))
+    values = network.trace(points)["narrow"]
+    found, before = tight["narrow"], loose["narrow"]
+    assert (found.lower <= values.min(axis=0) + 1e-12).all()
+    assert (found.upper >= values.max(axis=0) - 1e-12).all()
+    widths = [(b.upper - b.lower).sum() for b in (found, before)]
+    assert widths[0] <= widths[1]
+    # What is stable already is left alone.
+    assert widths[0] < widths[1] or not ReLU().unstable(before).any()
+
+
+@pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("bounds", ["crown", "alpha"])
 def test_optima_are_those_of_the_grid(kind: str, bounds: str) -> None:
     network = around(kind, 3)
@@ -56,11 +75,17 @@ def test_optima_are_those_of_the_grid(kind: str, bounds: str) -> None:
     values = network(grid(LOWER, UPPER)) @ weights
     for find, sign, best in ((minimize, 1.0, values.min()), (maximize, -1.0, values.max())):
         found = find(network, weights, REGION, bounds=bounds, restarts=8)
-        assert found.status == "optimal", found.message
-        assert sign * found.value <= sign * best + 1e-9
         assert sign * found.bound <= sign * best + 1e-9
         assert float(network(found.point) @ weights) == pytest.approx(found.value, abs=1e-12)
-        assert found.gap <= 1e-5
+        if network.by_name["layer"].layer.band == 0.0:
+            assert found.status == "optimal", found.message
+            assert sign * found.value <= sign * best + 1e-6
+            assert found.gap <= 1e-5
+        else:
+            assert found.status in {"optimal", "band"}, found.message
+            assert sign * found.value <= sign * best + 1e-3
+            assert found.gap <= 0.2
+            assert ("'layer' (0.0" in found.message) == (found.status == "band")
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -76,8 +101,11 @@ def test_the_program_alone_finds_the_optimum(kind: str) -> None:
     assert answer.status is Status.OPTIMAL
     assert answer.values is not None
     replayed = float(network(answer.values[encoding.inputs])[0])
-    assert replayed == pytest.approx(answer.bound, abs=1e-6)
+    # Two bands, through weights of a moderate size.
+    assert replayed == pytest.approx(answer.bound, abs=20.0 * encoding.band + 1e-6)
     assert answer.bound <= values.min() + 1e-6
+    assert encoding.band == network.by_name["layer"].layer.band
+    assert encoding.n_binaries == encoding.arrays(np.ones(1)).n_binaries > 0
     for x in grid(LOWER, UPPER, 9):
         full = encoding.complete(x)
         assert encoding.arrays().violation(full) <= 1e-9
@@ -93,8 +121,10 @@ def test_verdicts_are_those_of_the_grid(kind: str, radius: float) -> None:
     found = find_adversarial(network, x, radius=radius, time_limit=20.0, restarts=4)
     around_x = network(grid(x - radius, x + radius))
     changes = bool((np.argmax(around_x, axis=1) != label).any())
-    assert found.status in {"robust", "witness"}
-    assert found.status == "witness" or not changes
+    # A band may leave a margin near zero open.
+    known = {"robust", "witness"} if network.by_name["layer"].layer.band == 0.0 else None
+    assert known is None or found.status in known
+    assert found.status != "robust" or not changes
     if found.status == "witness":
         assert found.point is not None
         assert int(np.argmax(network(found.point))) != label

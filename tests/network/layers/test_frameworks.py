@@ -51,6 +51,10 @@ def test_torch(kind: str, seed: int) -> None:
     layer, shapes = CASES[kind](rng)
     values = [rng.normal(size=(2, *s)) * 3.0 for s in shapes]
     agree(layer.forward(*values), run_torch(layer, values), total(layer, values), 1e-8)
+    # Replays stay in the type of the model.
+    single = layer.cast("f4").forward(*(v.astype("f4") for v in values))
+    assert single.dtype == np.float32
+    agree(layer.forward(*values), single, total(layer, values), 1e-4)
 
 
 @pytest.mark.parametrize("kind", sorted(ONNX))
