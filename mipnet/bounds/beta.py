@@ -87,6 +87,8 @@ class Pass:
         Coefficients over the outputs of the unstable neurons; their inputs on the way forth.
     outputs : array of float32, shape (batch, n_stop)
         Where the way forth ends.
+    pull : array of float32, shape (batch, unstable of the first stage), or None
+        Derivatives with respect to the shares of the planes of a hull.
     """
 
     bound: Single
@@ -94,6 +96,7 @@ class Pass:
     coefficients: Single
     values: Single
     outputs: Single
+    pull: Single | None
 
     @classmethod
     def empty(cls, batch: Subproblems, n_inputs: int) -> Pass:
@@ -102,7 +105,7 @@ class Pass:
         wide = np.empty((2, size, width), dtype=np.float32)
         points = np.empty((size, n_inputs), dtype=np.float32)
         outputs = np.empty_like(batch.weights)
-        return cls(np.empty(size, dtype=np.float32), points, wide[0], wide[1], outputs)
+        return cls(np.empty(size, dtype=np.float32), points, wide[0], wide[1], outputs, None)
 
     def store(self, other: Pass, items: Index) -> None:
         """Take over a pass over some of the subproblems."""
@@ -141,6 +144,7 @@ class BetaBounder:
         """Forms over the input, and their constants."""
         a = weights
         constant = np.zeros(len(weights), dtype=np.float32)
+        hull, share = self.chain.hull, None
         for stage in reversed(self.chain.stages):
             weight, bias = stage.single
             count = stage.unstable
@@ -151,13 +155,18 @@ class BetaBounder:
                 if record is not None:
                     record[:, span] = part
                 sign, pick = lean.sign[:, span], chosen[:, span]
-                fall = np.where(sign == 0.0, pick, lean.rise[:, span])
+                positive = (part - negative) * np.where(sign == 0.0, pick, lean.rise[:, span])
+                if hull is not None and span.start == 0:
+                    share = negative * np.where(sign == 0.0, pick, np.float32(0.0))
+                    negative = negative - share
                 constant += np.einsum("bn,bn->b", negative, lean.intercept[:, span])
-                a[:, :count] = (
-                    negative * lean.rise[:, span] + (part - negative) * fall - sign * pick
-                )
+                a[:, :count] = negative * lean.rise[:, span] + positive - sign * pick
             constant += a @ bias
             a = a @ weight
+        if hull is not None and share is not None:
+            slopes, offsets = hull.single
+            a += share @ slopes
+            constant += share @ offsets
         return a, constant
 
     def glance(self, weights: Single, lean: Lean, chosen: Single) -> Single:
@@ -174,6 +183,7 @@ class BetaBounder:
         values = np.empty_like(lean.rise)
         form, _ = self._back(weights.copy(), lean, chosen, coefficients)
         points = x = self._minimiser(form, lean)
+        gaps = None
         bound = np.zeros(len(weights), dtype=np.float32)
         for stage in self.chain.stages:
             weight, bias = stage.single
@@ -188,9 +198,19 @@ class BetaBounder:
                 bound -= np.einsum("bn,bn->b", sign * pick, part)
                 fall = np.where(sign == 0.0, pick, rise)
                 below = coefficients[:, span] < 0.0
-                x[:, :count] = np.where(below, rise * part + lean.intercept[:, span], fall * part)
+                above = rise * part + lean.intercept[:, span]
+                if self.chain.hull is not None and span.start == 0:
+                    slopes, offsets = self.chain.hull.single
+                    gaps = np.where(sign == 0.0, points @ slopes.T + offsets - above, 0.0)
+                    above = above + np.where(sign == 0.0, pick, 0.0) * gaps
+                x[:, :count] = np.where(below, above, fall * part)
         bound += np.einsum("bn,bn->b", weights, x)
-        return Pass(bound, points, coefficients, values, x)
+        if gaps is not None:
+            # Where the upper line counts, the choice is the share of the plane.
+            count = gaps.shape[1]
+            pull = np.where(coefficients[:, :count] < 0.0, coefficients[:, :count] * gaps, 0.0)
+            return Pass(bound, points, coefficients, values, x, pull)
+        return Pass(bound, points, coefficients, values, x, None)
 
     def evaluate(self, points: Single, weights: Single) -> Single:
         """Values of the targets at points of the region, in float32, shape (batch,).
@@ -280,7 +300,7 @@ class BetaBounder:
         """
         form = batch.weights.astype(np.float64)
         relaxed = Relaxed.of(batch, batch.chosen.astype(np.float64))
-        return prove(self.chain.stages, form, relaxed, self.region)
+        return prove(self.chain, form, relaxed, self.region)
 
 
 def _reweigh(weights: Single, outputs: Single) -> Single:
@@ -318,6 +338,9 @@ class _Adam:
         """One step, in place."""
         free = lean.sign == 0.0
         gradient = np.where(free, np.maximum(found.coefficients, 0.0), -lean.sign) * found.values
+        if found.pull is not None:
+            count = found.pull.shape[1]
+            gradient[:, :count] += np.where(free[:, :count], found.pull, 0.0)
         self.step += 1
         self.first += _FIRST * (gradient - self.first)
         self.second += _SECOND * (gradient * gradient - self.second)

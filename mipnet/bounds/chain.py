@@ -73,6 +73,29 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
+class Hull:
+    """One upper plane for every unstable neuron of the first stage.
+
+    Attributes
+    ----------
+    slopes : array, shape (unstable, n_inputs)
+    offsets : array, shape (unstable,)
+        Rounded up: ``max(0, w x + b) <= slopes . x + offsets`` over the box.
+    size : float
+        Largest ``|slopes| |x| + |offsets|``.
+    """
+
+    slopes: Array
+    offsets: Array
+    size: float
+
+    @cached_property
+    def single(self) -> tuple[Single, Single]:
+        """Slopes and offsets in float32."""
+        return self.slopes.astype(np.float32), self.offsets.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
 class Chain:
     """Stages from the input to a node.
 
@@ -80,9 +103,12 @@ class Chain:
     ----------
     stages : tuple of Stage
         The last one has no ReLU.
+    hull : Hull, optional
+        Upper planes of the unstable neurons of the first stage, over the whole region.
     """
 
     stages: tuple[Stage, ...]
+    hull: Hull | None = None
 
     @property
     def n_unstable(self) -> int:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mipnet.bounds.chain import Stage
+from mipnet.bounds.chain import Chain
 from mipnet.bounds.subproblems import Flags, Index, Subproblems
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
-from mipnet.rounding import UNIT, down, up
+from mipnet.rounding import UNIT, down, gamma, up
 
 
 @dataclass(eq=False)
@@ -26,6 +25,8 @@ class Relaxed:
         Slopes of the lower lines, and what the upper lines are steeper.
     multiplier : array, shape (batch, n_unstable), or None
         Signed multipliers of the neurons that are fixed.
+    share : array, shape (batch, n_unstable), or None
+        Shares of the planes of a hull in the upper lines.
     box : two arrays, shape (batch, n_inputs), or None
         Ends of the boxes, where the subproblems have boxes of their own.
     """
@@ -34,6 +35,7 @@ class Relaxed:
     fall: Array
     turn: Array
     multiplier: Array | None
+    share: Array | None
     box: tuple[Array, Array] | None
 
     @classmethod
@@ -41,7 +43,7 @@ class Relaxed:
         """Room for a relaxation without multipliers, to be filled stage by stage."""
         arrays = np.zeros((3, *batch.lower.shape))
         box = (batch.box_lower, batch.box_upper) if batch.boxed else None
-        return cls(arrays[0], arrays[1], arrays[2], None, box)
+        return cls(arrays[0], arrays[1], arrays[2], None, None, box)
 
     @classmethod
     def of(cls, batch: Subproblems, chosen: Array) -> Relaxed:
@@ -56,6 +58,7 @@ class Relaxed:
         open_, on = made.fill(batch, slice(None), chosen)
         made.multiplier = np.where(open_, 0.0, np.maximum(chosen, 0.0))
         np.negative(made.multiplier, out=made.multiplier, where=~on)
+        made.share = np.where(open_, np.clip(chosen, 0.0, 1.0), 0.0)
         return made
 
     def fill(
@@ -87,7 +90,7 @@ class Relaxed:
 
 
 def prove(
-    stages: Sequence[Stage],
+    chain: Chain,
     form: Array,
     relaxed: Relaxed,
     region: Region,
@@ -97,8 +100,7 @@ def prove(
 
     Parameters
     ----------
-    stages : sequence of Stage
-        A chain, or the first stages of one.
+    chain : Chain
     form : array, shape (rows, n_out of the last stage)
         Changed in place.
     relaxed : Relaxed
@@ -117,6 +119,7 @@ def prove(
     blocks = 1 if owners is None else rows // max(1, len(owners))
     constant, error = np.zeros(rows), np.zeros(rows)
     a = form
+    stages, hull, extra = chain.stages, chain.hull, None
     last = len(stages) - 1
     for k, stage in zip(range(last, -1, -1), reversed(stages), strict=True):
         # Everything rounded at this stage is at most a few units of |a| times the values.
@@ -125,6 +128,10 @@ def prove(
             span = stage.columns if owners is None else (owners, stage.columns)
             part = a.reshape(blocks, rows // max(1, blocks), a.shape[1])[:, :, : stage.unstable]
             negative = np.minimum(part, 0.0)
+            if hull is not None and relaxed.share is not None and stage.first == 0:
+                extra = (negative * _pick(relaxed.share, span)).reshape(rows, -1)
+                part -= extra.reshape(part.shape)
+                negative -= extra.reshape(part.shape)
             intercept = _pick(relaxed.intercept, span)
             shift = np.einsum("kbn,bn->kb", negative, intercept).reshape(-1)
             constant += shift
@@ -138,6 +145,11 @@ def prove(
         constant += a @ stage.bias
         error += 2.0 * stage.error_factor * (scale * stage.size + np.abs(constant))
         a = a @ stage.weight
+    if hull is not None and extra is not None:
+        a = a + extra @ hull.slopes
+        constant += extra @ hull.offsets
+        factor = gamma(2 * sum(hull.slopes.shape) + 8)
+        error += factor * (2.0 * np.abs(extra).sum(axis=1) * hull.size + np.abs(constant))
     ends: tuple[Array, ...] = () if relaxed.box is None else relaxed.box
     if owners is not None:
         ends = tuple(np.tile(end[owners], (blocks, 1)) for end in ends)

@@ -65,7 +65,7 @@ def rebound(chain: Chain, region: Region, batch: Subproblems) -> Shares:
             count = np.arange(own.size)
             rows = np.zeros((2 * own.size, len(stage.neurons)))
             rows[count, neuron], rows[own.size + count, neuron] = 1.0, -1.0
-            bounds, forms = prove(chain.stages[: k + 1], rows, relaxed, region, own)
+            bounds, forms = prove(Chain(chain.stages[: k + 1]), rows, relaxed, region, own)
             _update(batch, own, span.start + neuron, bounds)
             reach = np.maximum(np.abs(forms[: own.size]), np.abs(forms[own.size :]))
             shares.owners.append(own)

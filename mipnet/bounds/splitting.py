@@ -14,12 +14,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
 from mipnet.bounds.beta import BetaBounder, Lean, Pass
 from mipnet.bounds.branching import choose
 from mipnet.bounds.chain import Chain
+from mipnet.bounds.hull import hull_of
 from mipnet.bounds.leaves import settle_leaves
 from mipnet.bounds.rebound import axes, rebound
 from mipnet.bounds.subproblems import Flags, Pool, Subproblems, halve, root, split
@@ -36,6 +38,14 @@ MEMORY = 2**30
 _CLEAR = 1e-6
 #: Seconds a thread without work waits for another to end its batch.
 _WAIT = 0.05
+
+
+def one_hidden_layer(chain: Chain) -> bool:
+    """Whether a chain has unstable neurons in its first stage and nowhere else.
+
+    Then a hull of their upper planes is worth a few linear programs for each target.
+    """
+    return 0 < chain.n_unstable == chain.stages[0].unstable
 
 
 class Splitting:
@@ -55,6 +65,8 @@ class Splitting:
         that value.
     bisect : bool
         Halve the inputs, rather than fix neurons: for regions of few inputs.
+    watch : Stopwatch, optional
+        Limits what is spent before the first call of :meth:`run`.
     hit : callable, optional
         Gets the point of the lowest value of a target seen so far, shape (n_inputs,), and the
         target, whenever that value falls to the goal or below. True ends the search.
@@ -79,8 +91,15 @@ class Splitting:
         tolerance: float = 0.0,
         bisect: bool = False,
         hit: Callable[[Array, int], bool] | None = None,
+        watch: Stopwatch | None = None,
     ) -> None:
         count = len(weights)
+        if count == 1 and not bisect and one_hidden_layer(chain):
+            coefficients = weights[0]
+            for stage in reversed(chain.stages[1:]):
+                coefficients = coefficients @ stage.weight
+            hull = hull_of(chain, region, coefficients, watch or Stopwatch())
+            chain = replace(chain, hull=hull)
         self.chain, self.goals, self.tolerance = chain, goals.astype(float), tolerance
         self.attained = np.full(count, np.inf)
         self.visited = 0

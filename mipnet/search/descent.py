@@ -89,6 +89,7 @@ class Descent:
         self._offer(point, value)
         if not self._few:
             for bounds in self._tightening.round(watch, self._subproblems):
+                self._retire()
                 self._raise(float(bounds.output.lower.reshape(-1)[0]), "milp")
                 if self._met:
                     return
@@ -110,12 +111,16 @@ class Descent:
         task, chain = self._task, self._tightening.chain
         if chain is None or watch.expired:
             return False
-        if task is None or not self._few:
-            # Bounds got tighter since the last round: start anew, on a smaller program.
-            self._before += 0 if task is None else task.visited
+        if task is None:
             goals = np.array([self.value - self._gap])
             task = self._task = Splitting(
-                chain, self._region, np.ones((1, 1)), goals, bisect=self._few, hit=self._hit
+                chain,
+                self._region,
+                np.ones((1, 1)),
+                goals,
+                bisect=self._few,
+                hit=self._hit,
+                watch=watch,
             )
         task.lower_goals(np.array([self.value - self._gap]))
         count = self._subproblems
@@ -132,6 +137,12 @@ class Descent:
                 if running.done():
                     self._raise(float(task.bounds[0]), "bisection" if self._few else "splitting")
         return task.visited < count and not watch.expired
+
+    def _retire(self) -> None:
+        """Leave a tree over looser bounds for one over a smaller program."""
+        if self._task is not None:
+            self._before += self._task.visited
+            self._task = None
 
     def _polish(self) -> None:
         """Descend from the best point: what a pass finds lies near a minimum, not in it."""

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from mipnet.bounds import Bounds
+from mipnet.bounds.chain import Chain
 from mipnet.bounds.milp import Tightening
-from mipnet.bounds.splitting import Splitting
+from mipnet.bounds.splitting import Splitting, one_hidden_layer
 from mipnet.clocks import Stopwatch
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
@@ -36,7 +37,7 @@ def first_round(region: Region) -> tuple[int, int]:
     ----------
     region : Region
     """
-    return (500, 5) if region.n_inputs <= FEW_INPUTS else (4000, 3)
+    return (500, 6) if region.n_inputs <= FEW_INPUTS else (4000, 4)
 
 
 class TreeSearch:
@@ -62,8 +63,7 @@ class TreeSearch:
         self._tightening = Tightening(bounds, question.region, threads=self._threads)
         self._subproblems, self.patience = first_round(question.region)
         self._few = question.region.n_inputs <= FEW_INPUTS
-        self._clauses: list[int] = []
-        self._task: Splitting | None = None
+        self._tasks: list[tuple[list[int], Splitting]] = []
         self.possible = self._tightening.possible
 
     @property
@@ -80,7 +80,10 @@ class TreeSearch:
             After every stage that got tighter: whoever asks decides whether to go on.
         """
         if not self._few:
-            yield from self._tightening.round(watch, self._subproblems)
+            for bounds in self._tightening.round(watch, self._subproblems):
+                # A tree over looser bounds is left for one over a smaller program.
+                self._tasks = []
+                yield bounds
         if not watch.expired and (self._few or self._near()):
             self._split(watch)
         self._subproblems *= GROWTH
@@ -95,32 +98,35 @@ class TreeSearch:
 
     def _split(self, watch: Stopwatch) -> None:
         """Split the open clauses."""
-        question, task = self.question, self._task
-        if task is None or not self._few:
-            # Bounds got tighter since the last round: start anew, on a smaller program.
-            task = self._task = self._fresh()
-        if task is None:
-            return
-        task.run(watch, subproblems=self._subproblems, threads=self._threads)
-        if question.witness is not None:
-            return
+        question = self.question
+        if not self._tasks:
+            self._tasks = self._fresh(watch)
         method = "bisection" if self._few else "splitting"
-        detail = f"{task.visited} subproblems"
-        for i, bound in zip(self._clauses, task.bounds.tolist(), strict=True):
-            if bound > 0.0:
-                # The weights of a clause's rows add up to one within rounding only.
-                least = -bound * (1.0 - 1e-6)
-                question.exclude(i, method, nodes=task.visited, detail=detail, bound=least)
+        for clauses, task in self._tasks:
+            task.run(watch, subproblems=self._subproblems, threads=self._threads)
+            if question.witness is not None:
+                return
+            detail = f"{task.visited} subproblems"
+            for i, bound in zip(clauses, task.bounds.tolist(), strict=True):
+                if bound > 0.0 and question.results[i].outcome == "open":
+                    # The weights of a clause's rows add up to one within rounding only.
+                    least = -bound * (1.0 - 1e-6)
+                    question.exclude(i, method, nodes=task.visited, detail=detail, bound=least)
 
-    def _fresh(self) -> Splitting | None:
-        """Branch and bound for the clauses open now."""
+    def _fresh(self, watch: Stopwatch) -> list[tuple[list[int], Splitting]]:
+        """Branch and bound for the clauses open now: one for all, or one for each."""
         question, chain = self.question, self._tightening.chain
         if chain is None:
-            return None
-        self._clauses = question.open
-        stack = question.stack
-        weights = np.zeros((len(self._clauses), len(stack.rows)))
-        for k, i in enumerate(self._clauses):
+            return []
+        apart = not self._few and one_hidden_layer(chain)
+        groups = [[i] for i in question.open] if apart else [question.open]
+        return [(group, self._task(chain, group, watch)) for group in groups]
+
+    def _task(self, chain: Chain, clauses: list[int], watch: Stopwatch) -> Splitting:
+        """Branch and bound for some clauses."""
+        question, stack = self.question, self.question.stack
+        weights = np.zeros((len(clauses), len(stack.rows)))
+        for k, i in enumerate(clauses):
             count = len(stack.clauses[i].rows)
             weights[k, stack.starts[i] : stack.starts[i] + count] = -1.0 / count
 
@@ -129,4 +135,6 @@ class TreeSearch:
             return question.confirm(point, "bisection" if self._few else "splitting")
 
         goals = np.zeros(len(weights))
-        return Splitting(chain, question.region, weights, goals, bisect=self._few, hit=hit)
+        return Splitting(
+            chain, question.region, weights, goals, bisect=self._few, hit=hit, watch=watch
+        )

@@ -25,12 +25,18 @@ class LinearSequence:
     ----------
     arrays : ProgramArrays
         Integrality is ignored.
+
+    Attributes
+    ----------
+    values : array, shape (n_columns,)
+        Columns the last solve ended with, feasible or not.
     """
 
     def __init__(self, arrays: ProgramArrays) -> None:
         highs_version()
         prepared = prepare(arrays).arrays
         self.arrays = prepared
+        self.values = np.zeros(prepared.n_columns)
         relaxed = np.zeros(prepared.n_columns, dtype=np.int32)
         self._highs = load_model(prepared)
         self._columns = np.arange(prepared.n_columns, dtype=np.int32)
@@ -69,6 +75,7 @@ class LinearSequence:
         finally:
             POOL.leave()
         solution = self._highs.getSolution()
+        self.values = np.array(solution.col_value, dtype=np.float64)
         if outcome.name == "kError" or not solution.dual_valid:
             return None
         duals = np.array(solution.row_dual, dtype=np.float64)
