@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from formulations import AffineForm, Program
 from mipnet.errors import RegionError
@@ -16,6 +15,9 @@ from mipnet.region.base import Array, Index, Region
 from mipnet.region.multipliers import Multipliers, Scaled
 from mipnet.region.rows import Rows
 from mipnet.rounding import UNIT, down, gamma
+
+if TYPE_CHECKING:
+    from scipy.optimize import LinearConstraint
 
 #: Sweeps over base and rows before a point is pulled towards the anchor.
 _SWEEPS = 10
@@ -129,12 +131,15 @@ class Constrained(Region):
 
     def _deepest(self) -> tuple[Array, float]:
         """Point with the largest slack in all sides, relative to their ranges, and that slack."""
+        # Imported on use: it takes a good part of the time of a short command.
+        from scipy import optimize
+
         for _ in range(_ROUNDS):
             scaled = Scaled.of(self._program.freeze())
-            found: Any = milp(
+            found: Any = optimize.milp(
                 np.append(np.zeros(scaled.width.size), -1.0),
                 constraints=self._slackened(scaled),
-                bounds=Bounds(np.append(scaled.lower, 0.0), np.append(scaled.upper, 0.5)),
+                bounds=optimize.Bounds(np.append(scaled.lower, 0.0), np.append(scaled.upper, 0.5)),
                 integrality=np.append(scaled.integer, False),
             )
             if found.x is None:
@@ -154,6 +159,8 @@ class Constrained(Region):
 
     def _slackened(self, scaled: Scaled) -> LinearConstraint:
         """Rows and input bounds, each side moved inwards by a multiple of the last column."""
+        from scipy import optimize
+
         slack, last = np.where(scaled.open, 1.0, 0.0), np.zeros(scaled.width.size)
         if self._convex:
             last[self._inputs] = 1.0
@@ -165,7 +172,7 @@ class Constrained(Region):
         blocks = [[scaled.matrix, column], [-scaled.matrix, column], [eye, bound], [-eye, bound]]
         matrix: Any = sp.block_array(blocks, format="csr")
         sides = [scaled.row_upper, -scaled.row_lower, scaled.upper, -scaled.lower]
-        return LinearConstraint(matrix, -np.inf, np.concatenate(sides))
+        return optimize.LinearConstraint(matrix, -np.inf, np.concatenate(sides))
 
     # ------------------------------------------------------------------ proofs
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from scipy.optimize import linprog
 
 from formulations import ProgramArrays
 from mipnet.network.interval import weigh
@@ -185,6 +184,9 @@ class Multipliers:
         # The stubs of scipy know neither sparse rows nor arrays of bounds.
         bounds: Any = np.column_stack([scaled.lower, scaled.upper])
         bounds[inputs, 0], bounds[inputs, 1] = (lower - origin) / width, (upper - origin) / width
+        # Imported on use: it takes a good part of the time of a short command.
+        from scipy.optimize import linprog
+
         found = linprog(cost, self._matrix, self._sides, bounds=bounds, method="highs")
         if found.status != 0:
             return none
