@@ -134,9 +134,7 @@ class BetaBounder:
             return np.where(form > 0.0, *lean.box)
         if self._plain:
             return np.where(form > 0.0, self._lower, self._upper)
-        wide = form.astype(np.float64)
-        region = self.region
-        return region.project(region.centre + region.ascent(-wide)).astype(np.float32)
+        return self.region.minimiser(form.astype(np.float64)).astype(np.float32)
 
     def _back(
         self, weights: Single, lean: Lean, chosen: Single, record: Single | None = None

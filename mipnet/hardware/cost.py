@@ -24,8 +24,9 @@ from mipnet.network import Network
 from mipnet.pruning import Mask
 
 TableLike = str | os.PathLike[str] | EnergyTable
-#: Table that every ranking is repeated under, and the one used when that is the first choice.
-SECOND_TABLES = ("relative_eyeriss", "horowitz45")
+#: Tables that rankings are repeated under: the first that is not the one asked for and knows the
+#: precision.
+SECOND_TABLES = ("relative_eyeriss", "horowitz45", "relative_maestro")
 
 
 def cost(
@@ -113,7 +114,7 @@ def cost(
         nm_support=nm_support,
         skip_slices=skip_slices,
     )
-    tables = _tables(energy_table, compare)
+    tables = _tables(energy_table, compare, machine.precision.name)
     workload, network = _workload(network_or_shapes, batch)
     if isinstance(mask, Mask) and network is not None:
         _check_model(mask, network)
@@ -192,11 +193,14 @@ def _machine(
     return Machine(rows, columns, memory=memory, **options)
 
 
-def _tables(first: TableLike, compare: Sequence[TableLike]) -> tuple[EnergyTable, ...]:
-    tables = [energy_table(first), *(energy_table(table) for table in compare)]
-    if len({table.name for table in tables}) < 2:
-        tables.append(energy_table(next(name for name in SECOND_TABLES if name != tables[0].name)))
-    return tuple({table.name: table for table in tables}.values())
+def _tables(
+    first: TableLike, compare: Sequence[TableLike], precision: str
+) -> tuple[EnergyTable, ...]:
+    tables = {table.name: table for table in map(energy_table, (first, *compare))}
+    for other in map(energy_table, SECOND_TABLES):
+        if len(tables) < 2 and other.prices(precision):
+            tables.setdefault(other.name, other)
+    return tuple(tables.values())
 
 
 def _workload(source: object, batch: int) -> tuple[Workload, Network | None]:

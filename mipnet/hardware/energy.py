@@ -141,6 +141,10 @@ class EnergyTable:
         """Unit of totals: ``pJ``, or ``MAC`` for a relative table."""
         return "MAC" if any(e.energy == "MAC" for e in self.entries.values()) else "pJ"
 
+    def prices(self, precision: str) -> bool:
+        """Whether the table has a multiply-accumulate of that precision."""
+        return precision in self.macs or "any" in self.macs
+
     def mac(self, precision: str) -> float:
         """Energy of one multiply-accumulate.
 

@@ -85,6 +85,21 @@ class Region(ABC):
             Scaled so that one whole step crosses the region.
         """
 
+    def minimiser(self, forms: Array) -> Array:
+        """Points where linear forms are about as small as the region allows.
+
+        For searching only: nothing is proven by them, and rounding may leave them just outside.
+
+        Parameters
+        ----------
+        forms : array, shape (batch, n)
+
+        Returns
+        -------
+        array, shape (batch, n)
+        """
+        return self.project(self.centre + self.ascent(-forms))
+
     @abstractmethod
     def project(self, points: Array) -> Array:
         """Nearby points inside the region, shape (batch, n)."""

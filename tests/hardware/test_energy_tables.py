@@ -208,6 +208,8 @@ def test_unknown_tables_and_precisions(tmp_path: Path) -> None:
         energy_table("horowitz")
     with pytest.raises(ReadError, match="fp32_int8"):
         cost([(4, 4, 4)], precision="fp32_int8")
+    mixed = cost([(4, 4, 4)], precision="fp32_int8", energy_table="relative_eyeriss")
+    assert [table.name for table in mixed.tables] == ["relative_eyeriss", "relative_maestro"]
     for nothing in (tmp_path / "nothing.toml", 3, None):
         with pytest.raises(ReadError):
             energy_table(nothing)

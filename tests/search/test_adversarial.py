@@ -31,6 +31,7 @@ def leave_to(monkeypatch: pytest.MonkeyPatch, engine: str) -> str:
     monkeypatch.setattr(decide, "MIP_UNSTABLE", -1)
     if engine == "phases":
         monkeypatch.setattr(trees, "FEW_INPUTS", 0)
+        monkeypatch.setattr(trees, "_NEAR", np.inf)
     return ENGINES[engine][0]
 
 

@@ -15,6 +15,8 @@ from mipnet.bounds import Bounds, cascade, first_bounds
 from mipnet.network import Interval, Network
 from mipnet.search import (
     certified_radius,
+    clause_mip,
+    closing,
     decide,
     find_adversarial,
     maximize,
@@ -164,7 +166,7 @@ WRONG = {
 def test_a_wrong_status_decides_nothing(
     monkeypatch: pytest.MonkeyPatch, name: str, fault: str
 ) -> None:
-    monkeypatch.setattr(decide, "solve", lambda *_, limits=None, **__: WRONG[fault](limits))
+    monkeypatch.setattr(clause_mip, "solve", lambda *_, limits=None, **__: WRONG[fault](limits))
     assert asks()[name]().status in {"unresolved", "unknown"}
 
 
@@ -182,7 +184,7 @@ def test_a_wrong_status_is_no_optimum(
 def test_a_wrong_status_is_no_distance(
     monkeypatch: pytest.MonkeyPatch, name: str, fault: str
 ) -> None:
-    for module in (decide, nearest_program):
+    for module in (clause_mip, nearest_program):
         monkeypatch.setattr(module, "solve", lambda *_, limits=None, **__: WRONG[fault](limits))
     assert asks()[name]().status not in CLAIMS
 
@@ -193,7 +195,7 @@ def test_a_proof_against_a_known_point_is_refused(monkeypatch: pytest.MonkeyPatc
     assert find_adversarial(net, x, radius=1.0).status == "witness"
     monkeypatch.setattr(decide.Decision, "confirm", lambda *_: False)
     for status, bound in ((Status.CUTOFF, 1e-3), (Status.OPTIMAL, 5.0), (Status.OPTIMAL, np.inf)):
-        monkeypatch.setattr(decide, "solve", lambda *_, s=status, b=bound, **__: answer(s, b, b))
+        monkeypatch.setattr(clause_mip, "solve", lambda *_, s=status, b=bound, **__: answer(s, b, b))
         verdict = find_adversarial(net, x, radius=1.0, bounds="interval")
         assert verdict.status == "unresolved"
         assert "point that exists" in verdict.reason
@@ -235,7 +237,7 @@ def test_bounds_that_a_known_point_contradicts_prove_nothing(
     monkeypatch: pytest.MonkeyPatch, name: str, where: str
 ) -> None:
     change = wrong_about(where)
-    for module in (decide, optimize, radius_search, top_k):
+    for module in (decide, closing, radius_search, top_k):
         monkeypatch.setattr(
             module, "first_bounds", lambda n, *given: change(first_bounds(n, *given), n)
         )

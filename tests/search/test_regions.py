@@ -13,7 +13,7 @@ from mipnet.clocks import Stopwatch
 from mipnet.errors import RegionError
 from mipnet.network import Network
 from mipnet.region import Box, Constrained, L0Ball, L1Ball, L2Ball
-from mipnet.search import Verdict, decide, find_adversarial, maximize, outer
+from mipnet.search import Verdict, clause_mip, decide, find_adversarial, maximize, outer, trees
 from mipnet.search.decide import Decision, Settings
 from mipnet.search.goal import Stack, beats
 from mipnet.solver import Solution, Status
@@ -99,17 +99,29 @@ def test_l0_verdict_agrees_with_enumeration(
 
 @pytest.mark.parametrize("norm", ["l2", "l0"])
 @pytest.mark.parametrize("seed", range(4))
-def test_bisection_agrees_with_mip(monkeypatch: pytest.MonkeyPatch, norm: str, seed: int) -> None:
+def test_trees_agree_with_the_mip(monkeypatch: pytest.MonkeyPatch, norm: str, seed: int) -> None:
+    without_attack(monkeypatch)
+    monkeypatch.setattr(decide, "MIP_UNSTABLE", -1)
+    monkeypatch.setattr(trees, "_NEAR", np.inf)
     net = random_network(20 + seed, (3, 10, 8, 3), 1.5)
     x = np.random.default_rng(seed).uniform(-0.5, 0.5, 3)
-    statuses = []
-    for unstable in (0, 1000):
-        monkeypatch.setattr(decide, "MIP_UNSTABLE", unstable)
-        monkeypatch.setattr(decide, "BISECTION_BOXES", 5000)
-        radius = 0.25 if norm == "l2" else 1
-        verdict = find_adversarial(net, x, norm=norm, radius=radius, lower=-1.0, upper=1.0)
+    statuses, methods = [], set()
+    for few, bounds in ((8, "milp"), (0, "milp"), (0, "alpha")):
+        monkeypatch.setattr(trees, "FEW_INPUTS", few)
+        verdict = find_adversarial(
+            net,
+            x,
+            norm=norm,
+            radius=0.25 if norm == "l2" else 1,
+            lower=-1.0,
+            upper=1.0,
+            bounds=bounds,
+        )
         statuses.append(verdict.status)
-    assert statuses[0] == statuses[1] != "unresolved"
+        methods |= set(verdict.methods)
+    assert len(set(statuses)) == 1
+    assert statuses[0] != "unresolved"
+    assert methods - {"crown", "alpha", "milp"}, "no case for any engine"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -204,7 +216,7 @@ def test_a_point_outside_the_ball_is_no_witness(monkeypatch: pytest.MonkeyPatch)
         values = np.where(np.isfinite(arrays.upper), arrays.upper, 0.0)
         return Solution(Status.TARGET_REACHED, -1.0, -9.0, values, 0, 0.0, "x", "prove", "")
 
-    monkeypatch.setattr(decide, "solve", corner)
+    monkeypatch.setattr(clause_mip, "solve", corner)
     verdict = find_adversarial(net, x, norm="l2", radius=radius, bounds="crown")
     assert verdict.status == "unresolved"
     assert verdict.point is None
@@ -216,7 +228,7 @@ def test_time_ends_the_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     def late(*_: object, **__: object) -> Solution:
         return Solution(Status.TIME_LIMIT, None, -np.inf, None, 0, 0.0, "x", "prove", "")
 
-    monkeypatch.setattr(decide, "solve", late)
+    monkeypatch.setattr(clause_mip, "solve", late)
     verdict = find_adversarial(net, x, norm="l2", radius=radius, bounds="crown")
     assert verdict.status == "unresolved"
     assert Status.TIME_LIMIT.value in verdict.reason

@@ -106,7 +106,7 @@ def test_the_mean_of_the_rows_excludes_without_a_program() -> None:
     """Rivals that exceed the label on opposite sides only: no bound of a single row says so."""
     net = Network.sequential([Affine([[0.0], [1.0], [-1.0]], [0.1, 0.0, 0.0])])
     verdict = find_adversarial(net, [0.0], 0, radius=1.0, top_k=2)
-    assert [(c.name, c.method) for c in verdict.clauses] == [("classes 1, 2", "bounds")]
+    assert [(c.name, c.method) for c in verdict.clauses] == [("classes 1, 2", "crown")]
     assert verdict.bound == pytest.approx(-0.1)
 
 

@@ -16,6 +16,7 @@ from mipnet.bench.problems.base import (
     Instance,
     Search,
     axis,
+    costliest,
     interrupt_if,
     limit_status,
     register_problem,
@@ -115,5 +116,4 @@ def decided_by(verdict: Verdict) -> str:
         return "none"
     if verdict.status == "witness":
         return next(c.method for c in verdict.clauses if c.outcome == "witness")
-    used = {c.method for c in verdict.clauses}
-    return next((m for m in ("mip", "bisection", "bounds") if m in used), "other")
+    return costliest(c.method for c in verdict.clauses)

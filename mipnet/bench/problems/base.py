@@ -144,7 +144,7 @@ class Answer:
     reason : str
         Why there is no answer.
     method : str
-        What decided it: ``attack``, ``bounds``, ``bisection``, ``mip`` or ``none``.
+        What decided it, see :data:`METHODS`.
     nodes, n_unstable, n_binaries, n_rows, n_nonzeros : int or None
     clocks : Clocks
     solver : str
@@ -276,6 +276,25 @@ def options_of(problem: Problem) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+#: Methods of the searches, from the cheapest to the costliest.
+METHODS = (
+    *("none", "attack", "interval", "crown", "bounds", "alpha", "lp", "bisection", "splitting"),
+    *("milp", "mip"),
+)
+
+
+def costliest(methods: Iterable[str]) -> str:
+    """Name what decided a question, of all the methods that had a part in it.
+
+    A method this list does not know comes just before a MIP.
+    """
+
+    def rank(name: str) -> float:
+        return METHODS.index(name) if name in METHODS else len(METHODS) - 1.5
+
+    return max(sorted(set(methods)), key=rank, default="none")
 
 
 def interrupt_if(reason: str) -> None:

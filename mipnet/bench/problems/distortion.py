@@ -17,6 +17,7 @@ from mipnet.bench.problems.base import (
     Instance,
     Search,
     axis,
+    costliest,
     interrupt_if,
     limit_status,
     option,
@@ -118,5 +119,4 @@ class MinimalDistortion(ItemProblem):
 def _method(found: Distortion) -> str:
     if found.status in {"bounded", "unresolved"}:
         return "none"
-    used = {c.method for c in found.classes}
-    return next((m for m in ("mip", "bisection", "bounds") if m in used), "other")
+    return costliest(c.method for c in found.classes)

@@ -16,6 +16,7 @@ from mipnet.bench.problems.base import (
     Problem,
     Search,
     axis,
+    costliest,
     interrupt_if,
     limit_status,
     register_problem,
@@ -79,8 +80,11 @@ class VnnLib(Problem):
         """See :meth:`Problem.solve`."""
         del data
         options = how.options()
+        # By its file where it has one, so that onnxruntime can have a say.
+        stored = Path(network.source)
+        model = stored if stored.is_file() else network
         found = verify(
-            network, instance.files["property"], timeout=options.pop("time_limit"), **options
+            model, instance.files["property"], timeout=options.pop("time_limit"), **options
         )
         return _answer(found, instance.options.get("expected", ""))
 
@@ -120,7 +124,7 @@ def _answer(found: VerifyResult, expected: str) -> Answer:
         objective=found.margin,
         point=found.point,
         reason=reason,
-        method=next((m for m in ("mip", "bisection", "bounds", "attack") if m in used), "none"),
+        method=costliest(used),
         nodes=sum(c.nodes for c in clauses),
         n_unstable=max((case.n_unstable for case in found.cases), default=None),
         n_binaries=max((case.n_binaries for case in found.cases), default=None),

@@ -153,6 +153,8 @@ def _attempt(task: Task, folder: Path, order: Order, watcher: Supervisor) -> dic
         started, load = timestamp(), load_average()
         outcome = watcher.run(task, folder, log)
         status, reason, again = judge(outcome, task)
+        # The same words wherever the folder lies.
+        reason = reason.replace(f"{folder}{os.sep}", "")
         about = {
             "started": started,
             "load": load,

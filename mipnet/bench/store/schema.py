@@ -71,7 +71,8 @@ status str How the cell ended: optimal, infeasible, feasible-limit, no-solution-
 killed, memory, error, inconsistent.
 status_cell str The same before cells were compared with each other.
 verdict str In the words of the search.
-decided_by str Method that decided: attack, bounds, bisection, mip, none.
+decided_by str Costliest method that had a part: none, attack, interval, crown, alpha, lp, \
+bisection, mip.
 reason str Why there is no answer.
 solved bool Whether the status is optimal or infeasible.
 objective float Value of the point found: margin, distance or output.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import NetworkError
-from mipnet.network.interval import Lines
+from mipnet.network.interval import Interval, Lines
 from mipnet.network.layers.base import (
     Array,
     Floats,
@@ -103,6 +103,17 @@ class Affine(Linear):
         """See :meth:`Linear.offset`."""
         del shape
         return self.bias
+
+    flat_offset = offset
+
+    def relax(self, *values: Interval) -> Relaxation:
+        """See :meth:`Linear.relax`; the shape of the input is known."""
+        return (values[0].magnitude @ self.absolute.T + np.abs(self.bias),)
+
+    def source(self, relaxation: Relaxation) -> Shape:
+        """See :meth:`Linear.source`."""
+        del relaxation
+        return (self.weight.shape[1],)
 
     def lines(self, relaxation: Relaxation, inputs: Array, *values: Lines) -> Lines:
         """Positive weights take the line of their own side, negative ones the other.

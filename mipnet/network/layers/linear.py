@@ -100,15 +100,18 @@ class Linear(Layer):
         size = size + np.abs(self.offset(size.shape[1:]))
         return np.asarray(size), shape_carrier(values[0].lower)
 
+    def source(self, relaxation: Relaxation) -> Shape:
+        """Shape of the input that a relaxation was made for."""
+        return item_shape(relaxation[1])
+
     def backward(
         self, form: LinearForm, relaxation: Relaxation, slopes: Array | None = None
     ) -> tuple[LinearForm, ...]:
         """Exact composition; the rounding of ``A W`` is charged to the error term."""
         del slopes
-        a, size, shape = form.coefficients, relaxation[0], item_shape(relaxation[1])
+        a, size, shape = form.coefficients, relaxation[0], self.source(relaxation)
         outputs = math.prod(a.shape[2:])
-        offset = self._flat_offset(a.shape[2:]).reshape(1, *a.shape[2:])
-        constant = form.constant + weigh(a, offset)
+        constant = form.constant + weigh(a, self.flat_offset(a.shape[2:])[None])
         error = form.error + gamma(outputs + 3) * weigh(np.abs(a), size)
         error += 2.0 * UNIT * np.abs(constant)
         # One large product instead of one small product for each item of the batch.
@@ -118,7 +121,7 @@ class Linear(Layer):
     def lines(self, relaxation: Relaxation, inputs: Array, *values: Lines) -> Lines:
         """Middle and half distance of the two lines, as for intervals."""
         (x,) = values
-        shape, batch = item_shape(relaxation[1]), x.error.shape[0]
+        shape, batch = self.source(relaxation), x.error.shape[0]
 
         def each(flat: Array, *, absolute: bool = False) -> Array:
             # Items are the coefficients of one network input.
@@ -130,7 +133,7 @@ class Linear(Layer):
         def one(flat: Array, *, absolute: bool = False) -> Array:
             return each(flat[..., None], absolute=absolute)[..., 0]
 
-        offset = self._flat_offset(relaxation[0].shape[1:])
+        offset = self.flat_offset(relaxation[0].shape[1:])
         middle = each(0.5 * (x.lower + x.upper))
         spread = each(0.5 * (x.upper - x.lower), absolute=True)
         centre = one(0.5 * (x.lower_constant + x.upper_constant)) + offset
@@ -149,9 +152,10 @@ class Linear(Layer):
         """Affine forms of affine forms: no row, no column."""
         del program, formulation
         shape = bounds[0].lower.shape[1:]
-        return forms[0].affine(self.matrix(shape), self._flat_offset(self.output_shape(shape)))
+        return forms[0].affine(self.matrix(shape), self.flat_offset(self.output_shape(shape)))
 
-    def _flat_offset(self, shape: Shape) -> Array:
+    def flat_offset(self, shape: Shape) -> Array:
+        """``b``, one number for each element of an output item of that shape."""
         return np.asarray(np.broadcast_to(self.offset(shape), shape).reshape(-1), dtype=np.float64)
 
 
