@@ -119,8 +119,7 @@ def _follow(
     """Value of every node along the picked lines, at the minimiser of every target."""
     network, n = relaxations.network, region.n_inputs
     targets = final.coefficients.shape[1]
-    lean = -final.coefficients.reshape(targets, n)
-    points = region.project(region.centre + region.ascent(lean))
+    points = region.minimiser(final.coefficients.reshape(targets, n))
     values = {INPUT: points.reshape(1, targets, *network.input_shape)}
     for node in network.nodes:
         if node.name in record:
@@ -175,7 +174,6 @@ def alpha_intervals(
     watch: Stopwatch,
     *,
     steps: int = STEPS,
-    behind: str | None = None,
 ) -> tuple[dict[str, Interval], list[str]]:
     """Optimised CROWN for every unstable neuron, layer by layer, and for the output.
 
@@ -187,8 +185,6 @@ def alpha_intervals(
         Bounds that hold, batch of one.
     watch : Stopwatch
     steps : int
-    behind : str, optional
-        Leave this node, and all before it, as they are.
 
     Returns
     -------
@@ -200,13 +196,12 @@ def alpha_intervals(
     tight, names = {INPUT: intervals[INPUT]}, []
     relaxations = Relaxations(network, tight)
     decisive = deciders(network)
-    behind_relu, reached = False, behind is None
+    behind_relu = False
     for node in network.nodes:
         box = node.layer.interval(*(tight[i] for i in node.inputs)).intersect(intervals[node.name])
         tight[node.name] = box
         behind_relu |= node.layer.nonlinear
-        if not reached or not behind_relu or node.layer.nonlinear or watch.expired:
-            reached |= node.name == behind
+        if not behind_relu or node.layer.nonlinear or watch.expired:
             continue
         chosen = np.flatnonzero(unstable(decisive.get(node.name, ()), box))
         if node.name == network.output:

@@ -8,17 +8,14 @@ batches, each stops as soon as its sign is proven or its bound is near a value t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from mipnet.bounds.alpha import alpha_intervals
 from mipnet.bounds.cascade import alpha_bounds
-from mipnet.bounds.chain import Chain, chain_of
-from mipnet.bounds.crown import crown_intervals
+from mipnet.bounds.chain import Chain, Stage, chain_of
 from mipnet.bounds.data import Bounds
-from mipnet.bounds.interval import input_interval
 from mipnet.bounds.splitting import Splitting
 from mipnet.bounds.subproblems import Index
 from mipnet.clocks import Stopwatch
@@ -32,6 +29,8 @@ ROUNDS = (4000, 16_000, 64_000)
 TOLERANCE = 0.02
 #: Neurons times neurons before them that one branch and bound starts from (256 MiB).
 _CELLS = 2**24
+#: Outputs up to which each is bounded anew after a stage got tighter.
+_OUTPUTS = 100
 
 
 def ranges(chain: Chain, region: Region, k: int, neurons: Index) -> Splitting:
@@ -128,13 +127,60 @@ class Tightening:
     def _tighten(self, chain: Chain, k: int, watch: Stopwatch, subproblems: float) -> bool:
         """Tighten one stage; whether anything changed."""
         start = time.perf_counter()
-        stage, known = chain.stages[k], self.bounds.intervals
-        name = stage.node
+        name, known = chain.stages[k].node, self.bounds.intervals
+        found, finished = self._ranges(chain, k, known[name], watch, subproblems)
+        if finished:
+            self._finished.add(name)
         before = known[name]
-        lower, upper = before.lower.reshape(-1).copy(), before.upper.reshape(-1).copy()
+        if not ((found.lower > before.lower) | (found.upper < before.upper)).any():
+            return False
+        intervals = self._behind({**known, name: found}, k, watch)
+        methods = {**self.bounds.methods, name: "milp"}
+        seconds = self.bounds.seconds + time.perf_counter() - start
+        self.bounds = Bounds(self._network, intervals, methods, seconds)
+        return True
+
+    def _behind(
+        self, intervals: dict[str, Interval], k: int, watch: Stopwatch
+    ) -> dict[str, Interval]:
+        """Bounds of the stages behind stage ``k`` with optimised slopes, and of all nodes.
+
+        The roots of a branch and bound are optimised CROWN on the chain, which is much smaller
+        than the network.
+        """
+        network = self._network
+        for j in range(k + 1, len(chain_stages(network, intervals))):
+            chain = chain_of(network, intervals)
+            if chain is None or watch.expired:
+                break
+            stage = chain.stages[j]
+            if stage.unstable:
+                box, _ = self._ranges(chain, j, intervals[stage.node], watch, 0)
+                intervals[stage.node] = box
+        for node in network.nodes:
+            box = node.layer.interval(*(intervals[i] for i in node.inputs))
+            intervals[node.name] = box.intersect(intervals[node.name])
+        chain = chain_of(network, intervals)
+        if chain is not None and not watch.expired and network.n_outputs <= _OUTPUTS:
+            size = network.n_outputs
+            rows = np.concatenate([np.eye(size), -np.eye(size)])
+            found = Splitting(chain, self._region, rows, np.zeros(2 * size)).bounds
+            box = Interval(found[None, :size], -found[None, size:])
+            shaped = box.reshape(network.shapes[network.output])
+            intervals[network.output] = shaped.intersect(intervals[network.output])
+        return intervals
+
+    def _ranges(
+        self, chain: Chain, k: int, known: Interval, watch: Stopwatch, subproblems: float
+    ) -> tuple[Interval, bool]:
+        """Bounds of a stage by branch and bound, and whether nothing is left to gain."""
+        stage = chain.stages[k]
+        lower, upper = known.lower.reshape(-1).copy(), known.upper.reshape(-1).copy()
         parts = -(-2 * stage.unstable * max(1, stage.first) // _CELLS)
         finished = True
         for part in np.array_split(np.arange(stage.unstable), parts):
+            if watch.expired:
+                return Interval(lower[None], upper[None]).reshape(known.lower.shape[1:]), False
             task = ranges(chain, self._region, k, part)
             task.run(watch, subproblems=subproblems / parts, threads=self._threads)
             self.visited += task.visited
@@ -142,20 +188,13 @@ class Tightening:
             found, where = task.bounds, stage.neurons[part]
             lower[where] = np.maximum(lower[where], found[: part.size])
             upper[where] = np.minimum(upper[where], -found[part.size :])
-        if finished:
-            self._finished.add(name)
-        found_box = Interval(lower[None], upper[None]).reshape(before.lower.shape[1:])
-        if not ((found_box.lower > before.lower) | (found_box.upper < before.upper)).any():
-            return False
-        network, region = self._network, self._region
-        box = input_interval(network, region)
-        intervals, _ = crown_intervals(network, region, box, {**known, name: found_box})
-        if not watch.expired:
-            intervals, _ = alpha_intervals(network, region, intervals, watch, behind=name)
-        methods = {**self.bounds.methods, name: "milp"}
-        seconds = self.bounds.seconds + time.perf_counter() - start
-        self.bounds = Bounds(network, intervals, methods, seconds)
-        return True
+        return Interval(lower[None], upper[None]).reshape(known.lower.shape[1:]), finished
+
+
+def chain_stages(network: Network, intervals: Mapping[str, Interval]) -> tuple[Stage, ...]:
+    """Stages of the chain of a network, none where it is no chain."""
+    chain = chain_of(network, intervals)
+    return () if chain is None else chain.stages
 
 
 def milp_bounds(
