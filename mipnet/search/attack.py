@@ -8,8 +8,9 @@ from mipnet.network import Network
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
 
-#: First steps of the later rounds of a descent, and points that take part in them.
-LENGTHS, _KEPT = (0.1, 0.02, 0.004), 16
+#: First steps of the later rounds of a descent, points that take part in them, and steps of the
+#: first and of the later rounds: branch and bound polishes what it starts from.
+LENGTHS, _KEPT, _STEPS = (0.1, 0.02, 0.004), 16, (40, 20)
 
 
 def ascend(
@@ -89,11 +90,17 @@ def descend(network: Network, region: Region, points: Array) -> tuple[Array, Arr
     """
     rows = -np.ones((len(points), 1, 1))
     sides = np.zeros(rows.shape[:2])
-    points, values = ascend(network, region, rows, sides, points)
+    points, values = ascend(network, region, rows, sides, points, steps=_STEPS[0])
     for length in LENGTHS:
         kept = np.argsort(-values)[:_KEPT]
         points[kept], values[kept] = ascend(
-            network, region, rows[kept], sides[kept], points[kept], length=length
+            network,
+            region,
+            rows[kept],
+            sides[kept],
+            points[kept],
+            steps=_STEPS[1],
+            length=length,
         )
     return points, -values
 
