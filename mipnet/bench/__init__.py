@@ -25,6 +25,7 @@ _PUBLIC = {
     "axis": "mipnet.bench.problems.base",
     "collect": "mipnet.bench.store.tables",
     "compare": "mipnet.bench.compare",
+    "follow": "mipnet.bench.follow",
     "load": "mipnet.bench.store.tables",
     "load_plan": "mipnet.bench.plan",
     "option": "mipnet.bench.problems.base",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from mipnet.bench.errors import PlanError as PlanError
     from mipnet.bench.errors import RunError as RunError
     from mipnet.bench.errors import StoreError as StoreError
+    from mipnet.bench.follow import follow as follow
     from mipnet.bench.plan import load_plan as load_plan
     from mipnet.bench.problems.base import Answer as Answer
     from mipnet.bench.problems.base import Instance as Instance
@@ -76,6 +78,7 @@ __all__ = [
     "axis",
     "collect",
     "compare",
+    "follow",
     "load",
     "load_plan",
     "option",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -145,42 +144,56 @@ def compare(
         msg = f"unknown metric {metric!r}; known: {', '.join(METRICS)}"
         raise StoreError(msg)
     moved = (100.0 if metric == "nodes" else 0.1) if shift is None else shift
-    left, right = (r.cells.drop_duplicates("pair").set_index("pair") for r in (first, second))
-    common = [pair for pair in left.index if pair in right.index]
-    if not common:
-        msg = "the two runs have no cell in common: were they made from the same plan?"
-        raise StoreError(msg)
-    a, b = left.loc[common], right.loc[common]
-    dropped: Counter[str] = Counter()
-    dropped["only in the first"] = len(left) - len(common)
-    dropped["only in the second"] = len(right) - len(common)
+    a, b, dropped = _paired(first.cells, second.cells)
+    changed = _changed(a, b)
     failed = (a["status"].isin(FAILED) | b["status"].isin(FAILED)).to_numpy()
     neither = ~failed & ~(a["solved"] | b["solved"]).to_numpy(dtype=bool)
     dropped["failed in one of them"] = int(failed.sum())
     dropped["solved by neither"] = int(neither.sum())
-    changed = _changed(a, b)
-    keep = ~(failed | neither)
-    a, b = a[keep], b[keep]
+    a, b = a[~(failed | neither)], b[~(failed | neither)]
+    won = [frame["solved"].to_numpy(dtype=bool) for frame in (a, b)]
+    whole, *parts = _parts(a, b, metric, moved, seed)
+    return Comparison(
+        metric=metric,
+        threshold=threshold,
+        whole=whole,
+        parts=tuple(parts),
+        dropped={reason: count for reason, count in dropped.items() if count},
+        changed=changed,
+        solved=(int((won[0] & ~won[1]).sum()), int((won[1] & ~won[0]).sum())),
+        notes=_notes(first, second),
+    )
+
+
+def _parts(a: pd.DataFrame, b: pd.DataFrame, metric: str, shift: float, seed: int) -> list[Part]:
+    """All pairs, and those of every pruning and problem."""
     won = [frame["solved"].to_numpy(dtype=bool) for frame in (a, b)]
     values = [_values(frame, metric) for frame in (a, b)]
-    parts = [_part("all", values, won, a["subject"].tolist(), shift=moved, seed=seed)]
+    parts = [_part("all", values, won, a["subject"].tolist(), shift=shift, seed=seed)]
     for column in SPLITS:
         names = a[column].astype(str)
         for name in names.unique() if names.nunique() > 1 else ():
             at = (names == name).to_numpy()
             groups = a["subject"][at].tolist()
             inside = [v[at] for v in values], [w[at] for w in won]
-            parts.append(_part(f"{column} {name}", *inside, groups, shift=moved, seed=seed))
-    return Comparison(
-        metric=metric,
-        threshold=threshold,
-        whole=parts[0],
-        parts=tuple(parts[1:]),
-        dropped={reason: count for reason, count in dropped.items() if count},
-        changed=changed,
-        solved=(int((won[0] & ~won[1]).sum()), int((won[1] & ~won[0]).sum())),
-        notes=_notes(first, second),
-    )
+            parts.append(_part(f"{column} {name}", *inside, groups, shift=shift, seed=seed))
+    return parts
+
+
+def _paired(
+    first: pd.DataFrame, second: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
+    """Rows of cells in both tables, one under the other's pair, and how many are in one only."""
+    left, right = (cells.drop_duplicates("pair").set_index("pair") for cells in (first, second))
+    common = [pair for pair in left.index if pair in right.index]
+    if not common:
+        msg = "the two runs have no cell in common: were they made from the same plan?"
+        raise StoreError(msg)
+    alone = {
+        "only in the first": len(left) - len(common),
+        "only in the second": len(right) - len(common),
+    }
+    return left.loc[common], right.loc[common], alone
 
 
 def _values(frame: pd.DataFrame, metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -129,7 +129,7 @@ def prove(
             part = a.reshape(blocks, rows // max(1, blocks), a.shape[1])[:, :, : stage.unstable]
             negative = np.minimum(part, 0.0)
             if hull is not None and relaxed.share is not None and stage.first == 0:
-                extra = (negative * _pick(relaxed.share, span)).reshape(rows, -1)
+                extra = (negative * _pick(relaxed.share, span)).reshape(rows, stage.unstable)
                 part -= extra.reshape(part.shape)
                 negative -= extra.reshape(part.shape)
             intercept = _pick(relaxed.intercept, span)

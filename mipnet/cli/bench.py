@@ -151,6 +151,28 @@ def status_command(place: Path, as_json: bool) -> None:
     show_state(found)
 
 
+@command.command("tail")
+@click.argument("folder", metavar="RESULTS", type=_FOLDER)
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0.0),
+    help="Stop after so many seconds without a cell at work.",
+)
+def tail_command(folder: Path, patience: float | None) -> None:
+    """Follow the logs of the cells at work, until interrupted."""
+    from mipnet.bench.follow import follow
+
+    last = ""
+    try:
+        for name, line in follow(folder, patience=patience):
+            if name != last:
+                click.echo(f"==> {name}")
+                last = name
+            click.echo(line)
+    except KeyboardInterrupt:
+        return
+
+
 @command.command("collect")
 @click.argument("folders", metavar="RESULTS...", nargs=-1, required=True, type=_FOLDER)
 @click.option(

@@ -14,7 +14,7 @@ from mipnet.clocks import Stopwatch
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
 from mipnet.search.attack import descend
-from mipnet.search.trees import FEW_INPUTS, GROWTH, first_round
+from mipnet.search.trees import GROWTH, PHASES, first_round, ways
 
 
 class Descent:
@@ -50,9 +50,8 @@ class Descent:
     def __init__(self, bounds: Bounds, region: Region, threads: int) -> None:
         self._network, self._region, self._threads = bounds.network, region, threads
         self._tightening = Tightening(bounds, region, threads=threads)
-        self._few = region.n_inputs <= FEW_INPUTS
-        self._subproblems, self.patience = first_round(region)
-        self._task: Splitting | None = None
+        self._boxes, self.patience = first_round(region)
+        self._tasks: dict[bool, Splitting] = {}
         self._gap = 0.0
         self._before = 0
         self._lock = threading.Lock()
@@ -69,7 +68,7 @@ class Descent:
     @property
     def visited(self) -> int:
         """Subproblems bounded so far."""
-        own = 0 if self._task is None else self._task.visited
+        own = sum(task.visited for task in self._tasks.values())
         return self._before + own + self._tightening.visited
 
     def round(self, watch: Stopwatch, point: Array, value: float, gap: float) -> None:
@@ -87,16 +86,21 @@ class Descent:
         """
         self._gap, before = gap, self.bounds
         self._offer(point, value)
-        if not self._few:
-            for bounds in self._tightening.round(watch, self._subproblems):
-                self._retire()
-                self._raise(float(bounds.output.lower.reshape(-1)[0]), "milp")
-                if self._met:
-                    return
-        early = self._split(watch)
+        early = True
+        for bisect in ways(self._region, self._tightening.chain):
+            size = self._boxes if bisect else PHASES * self._boxes
+            if not bisect:
+                for bounds in self._tightening.round(watch, size):
+                    self._retire()
+                    self._raise(float(bounds.output.lower.reshape(-1)[0]), "milp")
+                    if self._met:
+                        return
+            early &= self._split(watch, size, bisect=bisect)
+            if self._met:
+                return
         self._polish()
         self.exhausted = early and self.bounds is before
-        self._subproblems *= GROWTH
+        self._boxes *= GROWTH
 
     @property
     def _met(self) -> bool:
@@ -106,26 +110,25 @@ class Descent:
         if bound > self.bound:
             self.bound, self.method = bound, method
 
-    def _split(self, watch: Stopwatch) -> bool:
+    def _split(self, watch: Stopwatch, subproblems: float, *, bisect: bool) -> bool:
         """Search for the least output; whether that ended for another reason than its limits."""
-        task, chain = self._task, self._tightening.chain
+        task, chain = self._tasks.get(bisect), self._tightening.chain
         if chain is None or watch.expired:
             return False
         if task is None:
             goals = np.array([self.value - self._gap])
-            task = self._task = Splitting(
+            task = self._tasks[bisect] = Splitting(
                 chain,
                 self._region,
                 np.ones((1, 1)),
                 goals,
-                bisect=self._few,
+                bisect=bisect,
                 hit=self._hit,
                 watch=watch,
             )
         task.lower_goals(np.array([self.value - self._gap]))
-        count = self._subproblems
         with ThreadPoolExecutor(1) as worker:
-            running = worker.submit(task.run, watch, subproblems=count, threads=self._threads)
+            running = worker.submit(task.run, watch, subproblems=subproblems, threads=self._threads)
             try:
                 running.result()
             except KeyboardInterrupt:
@@ -135,14 +138,14 @@ class Descent:
                 raise
             finally:
                 if running.done():
-                    self._raise(float(task.bounds[0]), "bisection" if self._few else "splitting")
-        return task.visited < count and not watch.expired
+                    self._raise(float(task.bounds[0]), "bisection" if bisect else "splitting")
+        return task.visited < subproblems and not watch.expired
 
     def _retire(self) -> None:
         """Leave a tree over looser bounds for one over a smaller program."""
-        if self._task is not None:
-            self._before += self._task.visited
-            self._task = None
+        task = self._tasks.pop(False, None)
+        if task is not None:
+            self._before += task.visited
 
     def _polish(self) -> None:
         """Descend from the best point: what a pass finds lies near a minimum, not in it."""
@@ -156,8 +159,8 @@ class Descent:
         del target
         inside = self._region.project(point[None])
         self._offer(inside[0], float(self._network(inside).reshape(-1)[0]))
-        if self._task is not None:
-            self._task.lower_goals(np.array([self.value - self._gap]))
+        for task in list(self._tasks.values()):
+            task.lower_goals(np.array([self.value - self._gap]))
         return False
 
     def _offer(self, point: Array, value: float) -> None:

@@ -1,9 +1,10 @@
 """Deciding clauses by branch and bound of our own: over the inputs, or over phases of neurons.
 
-Where there are few inputs, boxes are halved. Elsewhere tight bounds of the hidden neurons are worth
-more than a long search over the outputs, so every round first tightens the stages by branch and
-bound, then gives the open clauses a share of the same size. Every round may take four times as many
-subproblems as the one before.
+Where there are few inputs, boxes are halved; where there are some, both ways take turns, because
+which of them closes a question cannot be told beforehand. Elsewhere tight bounds of the hidden
+neurons are worth more than a long search over the outputs, so every round first tightens the stages
+by branch and bound, then gives the open clauses a share of the same size. Every round may take four
+times as many subproblems as the one before.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from mipnet.network.layers.base import Array
 from mipnet.region import Region
 from mipnet.search.question import Question
 
-#: Inputs up to which boxes are halved.
-FEW_INPUTS = 8
+#: Inputs up to which boxes are halved, and up to which they are halved in turns with phases.
+FEW_INPUTS, SOME_INPUTS = 8, 40
+#: Subproblems over phases that cost about as much as one box.
+PHASES = 8
 #: Growth of the number of subproblems from round to round.
 GROWTH = 4
 #: Clauses are split once the worst bound is at most so many times as far from zero as the best
@@ -30,14 +33,29 @@ GROWTH = 4
 _NEAR = 20.0
 
 
+def ways(region: Region, chain: Chain | None) -> tuple[bool, ...]:
+    """How to split, in turns: the boxes of inputs (True), the phases of neurons (False).
+
+    Parameters
+    ----------
+    region : Region
+    chain : Chain or None
+        With one hidden layer its phases have the hull of their planes, and no boxes are needed.
+    """
+    if region.n_inputs <= FEW_INPUTS:
+        return (True,)
+    some = region.n_inputs <= SOME_INPUTS and not (chain is not None and one_hidden_layer(chain))
+    return (True, False) if some else (False,)
+
+
 def first_round(region: Region) -> tuple[int, int]:
-    """Subproblems of one stage, or of the clauses, in the first round; rounds before a MIP's turn.
+    """Boxes of the first round, and rounds before a MIP is worth a try.
 
     Parameters
     ----------
     region : Region
     """
-    return (500, 6) if region.n_inputs <= FEW_INPUTS else (4000, 4)
+    return 500, 6 if region.n_inputs <= FEW_INPUTS else 4
 
 
 class TreeSearch:
@@ -61,9 +79,8 @@ class TreeSearch:
         self.question = question
         self._threads = question.settings.threads
         self._tightening = Tightening(bounds, question.region, threads=self._threads)
-        self._subproblems, self.patience = first_round(question.region)
-        self._few = question.region.n_inputs <= FEW_INPUTS
-        self._tasks: list[tuple[list[int], Splitting]] = []
+        self._boxes, self.patience = first_round(question.region)
+        self._tasks: dict[bool, list[tuple[list[int], Splitting]]] = {}
         self.possible = self._tightening.possible
 
     @property
@@ -79,14 +96,18 @@ class TreeSearch:
         Bounds
             After every stage that got tighter: whoever asks decides whether to go on.
         """
-        if not self._few:
-            for bounds in self._tightening.round(watch, self._subproblems):
-                # A tree over looser bounds is left for one over a smaller program.
-                self._tasks = []
-                yield bounds
-        if not watch.expired and (self._few or self._near()):
-            self._split(watch)
-        self._subproblems *= GROWTH
+        for bisect in ways(self.question.region, self._tightening.chain):
+            size = self._boxes if bisect else PHASES * self._boxes
+            if not bisect:
+                for bounds in self._tightening.round(watch, size):
+                    # A tree over looser bounds is left for one over a smaller program.
+                    self._tasks.pop(bisect, None)
+                    yield bounds
+            if watch.expired or self.question.decided():
+                return
+            if bisect or self._near():
+                self._split(watch, size, bisect=bisect)
+        self._boxes *= GROWTH
 
     def _near(self) -> bool:
         """Whether bounds are tight enough for a search over the outputs."""
@@ -96,14 +117,16 @@ class TreeSearch:
         worst = max(question.results[i].bound for i in question.open)
         return worst <= _NEAR * max(1e-12, -reach)
 
-    def _split(self, watch: Stopwatch) -> None:
+    def _split(self, watch: Stopwatch, subproblems: float, *, bisect: bool) -> None:
         """Split the open clauses."""
         question = self.question
-        if not self._tasks:
-            self._tasks = self._fresh(watch)
-        method = "bisection" if self._few else "splitting"
-        for clauses, task in self._tasks:
-            task.run(watch, subproblems=self._subproblems, threads=self._threads)
+        if bisect not in self._tasks:
+            self._tasks[bisect] = self._fresh(watch, bisect=bisect)
+        method = "bisection" if bisect else "splitting"
+        for clauses, task in self._tasks[bisect]:
+            if not set(clauses) & set(question.open):
+                continue
+            task.run(watch, subproblems=subproblems, threads=self._threads)
             if question.witness is not None:
                 return
             detail = f"{task.visited} subproblems"
@@ -113,16 +136,18 @@ class TreeSearch:
                     least = -bound * (1.0 - 1e-6)
                     question.exclude(i, method, nodes=task.visited, detail=detail, bound=least)
 
-    def _fresh(self, watch: Stopwatch) -> list[tuple[list[int], Splitting]]:
+    def _fresh(self, watch: Stopwatch, *, bisect: bool) -> list[tuple[list[int], Splitting]]:
         """Branch and bound for the clauses open now: one for all, or one for each."""
         question, chain = self.question, self._tightening.chain
         if chain is None:
             return []
-        apart = not self._few and one_hidden_layer(chain)
+        apart = not bisect and one_hidden_layer(chain)
         groups = [[i] for i in question.open] if apart else [question.open]
-        return [(group, self._task(chain, group, watch)) for group in groups]
+        return [(group, self._task(chain, group, watch, bisect=bisect)) for group in groups]
 
-    def _task(self, chain: Chain, clauses: list[int], watch: Stopwatch) -> Splitting:
+    def _task(
+        self, chain: Chain, clauses: list[int], watch: Stopwatch, *, bisect: bool
+    ) -> Splitting:
         """Branch and bound for some clauses."""
         question, stack = self.question, self.question.stack
         weights = np.zeros((len(clauses), len(stack.rows)))
@@ -132,9 +157,9 @@ class TreeSearch:
 
         def hit(point: Array, target: int) -> bool:
             del target
-            return question.confirm(point, "bisection" if self._few else "splitting")
+            return question.confirm(point, "bisection" if bisect else "splitting")
 
         goals = np.zeros(len(weights))
         return Splitting(
-            chain, question.region, weights, goals, bisect=self._few, hit=hit, watch=watch
+            chain, question.region, weights, goals, bisect=bisect, hit=hit, watch=watch
         )

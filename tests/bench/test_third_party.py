@@ -40,7 +40,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_method_problem_solver_and_data_in_a_plan(theirs: Path, tmp_path: Path) -> None:
-    tiny(tmp_path / "tiny.npz", widths=(2, 8, 8, 2))
+    tiny(tmp_path / "tiny.npz", widths=(2, 5, 5, 2))
     plan = plan_file(tmp_path, PLAN)
     folder = tmp_path / "r"
     done = bench("run", plan, "--results", folder, site=theirs)
@@ -91,7 +91,7 @@ def test_a_package_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
     site = tmp_path / "site"
     install("third_party", site)
     (site / "mipnet_example" / "corners.py").write_text("import nowhere\n", encoding="utf-8")
-    tiny(tmp_path / "tiny.npz", widths=(2, 8, 8, 2))
+    tiny(tmp_path / "tiny.npz", widths=(2, 5, 5, 2))
     refused = bench("run", plan_file(tmp_path, PLAN), "--dry-run", site=site)
     assert refused.returncode == 2
     assert "entry point 'corners' of mipnet-example (mipnet.data) cannot be imported" in (

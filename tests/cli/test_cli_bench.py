@@ -75,8 +75,8 @@ def done(plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_group_explains_itself() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    assert all(name in result.output for name in ("run", "status", "collect", "compare"))
-    for name in ("run", "status", "collect", "compare"):
+    assert all(name in result.output for name in ("run", "status", "tail", "collect", "compare"))
+    for name in ("run", "status", "tail", "collect", "compare"):
         assert run(name, "--help").exit_code == 0
 
 
@@ -106,6 +106,26 @@ def test_run_status_collect(plan: Path, done: Path, tmp_path: Path) -> None:
     assert f"{tmp_path / 't' / 'cells'}.parquet: 4 rows" in tables.stdout
     assert len(mipnet.bench.load(tmp_path / "t").cells) == 4
     assert (tmp_path / "t" / "cells.csv").read_text(encoding="utf-8").startswith("cell,pair,")
+
+
+def test_logs_are_followed(done: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "r"
+    for name in ("plan.json", "running/one.json", "logs/one.log"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+    (copy / "plan.json").write_bytes((done / "plan.json").read_bytes())
+    (copy / "running" / "one.json").write_text('{"name": "solve this"}', encoding="utf-8")
+    (copy / "logs" / "one.log").write_text("first\nsecond\nhalf", encoding="utf-8")
+    seen = []
+    for name, line in mipnet.bench.follow(copy, patience=0.0):
+        seen.append((name, line))
+        if len(seen) == 2:
+            # The rest of the line, and then the cell ends.
+            with (copy / "logs" / "one.log").open("a", encoding="utf-8") as stream:
+                stream.write(" of it\n")
+            (copy / "running" / "one.json").unlink()
+    assert [line for _, line in seen] == ["first", "second", "half of it"]
+    assert {name for name, _ in seen} == {"solve this"}
+    assert run("tail", tmp_path).exit_code == 2
 
 
 def test_shards_of_the_command_line(plan: Path, tmp_path: Path) -> None:

@@ -184,6 +184,22 @@ def test_maxima_of_any_size(seed: int, scale: float) -> None:
             assert optimum(arrays) == pytest.approx(reach, abs=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_larger_of_two_relaxes_to_its_hull(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lower = rng.normal(size=2)
+    upper = max(lower) + rng.uniform(0.1, 2.0, size=2)
+    program = Program()
+    x = AffineForm.of_columns(program.add_columns(lower, upper))
+    y = max_rows(program, x, np.array([[0, 1]]), lower, upper)
+    slopes = rng.uniform(0.0, 1.0, size=2)
+    arrays = program.freeze((x.scale(slopes).sum() - y).sum())
+    corners = np.stack(np.meshgrid(*zip(lower, upper, strict=True)), axis=-1).reshape(-1, 2)
+    # A concave function has its least value in a corner.
+    wanted = (corners @ slopes - corners.max(axis=1)).min()
+    assert optimum(arrays, integer=False) == pytest.approx(wanted, abs=1e-6)
+
+
 def test_an_unpassable_piece_is_not_filled() -> None:
     """A later piece only fills when the earlier one is full: no mixture of both."""
     program = Program()

@@ -30,7 +30,9 @@ def leave_to(monkeypatch: pytest.MonkeyPatch, engine: str) -> str:
     """Send all questions to one engine; the bounding method to ask for."""
     monkeypatch.setattr(decide, "MIP_UNSTABLE", -1)
     if engine == "phases":
-        monkeypatch.setattr(trees, "FEW_INPUTS", 0)
+        for name in ("FEW_INPUTS", "SOME_INPUTS"):
+            monkeypatch.setattr(trees, name, 0)
+        monkeypatch.setattr(trees, "SOME_INPUTS", 0)
         monkeypatch.setattr(trees, "_NEAR", np.inf)
     return ENGINES[engine][0]
 
@@ -77,7 +79,7 @@ def test_every_engine_finds_witnesses_and_proofs(
     bounds = leave_to(monkeypatch, engine)
     monkeypatch.setattr(decide.Decision, "attack", lambda _: None)
     found = set()
-    for seed in range(24):
+    for seed in range(8):
         net = random_network(seed, (4, 7, 6, 3), 1.5)
         verdict = find_adversarial(net, np.zeros(4), radius=0.45, bounds=bounds)
         found |= {(c.method, c.outcome) for c in verdict.clauses}

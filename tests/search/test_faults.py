@@ -195,7 +195,8 @@ def test_a_proof_against_a_known_point_is_refused(monkeypatch: pytest.MonkeyPatc
     assert find_adversarial(net, x, radius=1.0).status == "witness"
     monkeypatch.setattr(decide.Decision, "confirm", lambda *_: False)
     for status, bound in ((Status.CUTOFF, 1e-3), (Status.OPTIMAL, 5.0), (Status.OPTIMAL, np.inf)):
-        monkeypatch.setattr(clause_mip, "solve", lambda *_, s=status, b=bound, **__: answer(s, b, b))
+        wrong = answer(status, bound, bound)
+        monkeypatch.setattr(clause_mip, "solve", lambda *_, wrong=wrong, **__: wrong)
         verdict = find_adversarial(net, x, radius=1.0, bounds="interval")
         assert verdict.status == "unresolved"
         assert "point that exists" in verdict.reason

@@ -16,12 +16,15 @@ from mipnet.network.layers.base import Array
 from mipnet.search import (
     CertifiedRadius,
     Distortion,
+    Optimum,
     RobustAccuracy,
     Verdict,
     VerifyResult,
     certified_radius,
     find_adversarial,
+    maximize,
     minimal_distortion,
+    minimize,
     robust_accuracy,
     verify,
 )
@@ -38,6 +41,9 @@ PROPERTY = """(declare-const X_0 Real) (declare-const X_1 Real) (declare-const X
 (declare-const Y_0 Real) (declare-const Y_1 Real) (declare-const Y_2 Real)
 (assert (and (>= X_0 0) (<= X_0 1) (>= X_1 0) (<= X_1 1) (>= X_2 0) (<= X_2 1)))
 (assert (or (>= Y_0 {bound}) (>= Y_1 {bound})))"""
+
+
+KINDS = [Verdict, Distortion, CertifiedRadius, VerifyResult, RobustAccuracy, Optimum]
 
 
 def made() -> list[Record]:
@@ -60,6 +66,9 @@ def made() -> list[Record]:
         verify(NET, parse_property(PROPERTY.format(bound="0.2"))),
         verify(NET, parse_property(PROPERTY.format(bound="1e6"))),
         verify(NET, parse_property(PROPERTY.format(bound="0.2")), timeout=0.0),
+        minimize(NET, [1.0, 0.0, -1.0], (X[0] - 0.3, X[0] + 0.3)),
+        maximize(NET, [1.0, 0.0, -1.0], (X[0] - 0.3, X[0] + 0.3), bounds="crown"),
+        maximize(NET, [1.0, 0.0, -1.0], (X[0] - 0.3, X[0] + 0.3), time_limit=0.0),
         accuracy,
         robust_accuracy(NET, X, labels, radius=0.25, total_time=0.0, progress=False),
         *accuracy.samples,
@@ -71,9 +80,10 @@ MADE = made()
 
 def test_all_kinds_and_statuses_occur() -> None:
     kinds = {type(r) for r in MADE}
-    assert kinds == {Verdict, Distortion, CertifiedRadius, VerifyResult, RobustAccuracy, Sample}
+    assert kinds == {*KINDS, Sample}
     statuses = {r.status for r in MADE if hasattr(r, "status")}
     assert statuses >= {"robust", "witness", "unresolved", "none", "sat", "unsat", "misclassified"}
+    assert statuses >= {"optimal", "time_limit"}
 
 
 def same(a: Any, b: Any) -> bool:
@@ -128,9 +138,7 @@ def test_any_damage_is_refused(record: Record) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{}", "[1]", "null", "3", '{"format": 99}', '{"format": 1}', "[" * 99999, "nan"]
 )
-@pytest.mark.parametrize(
-    "kind", [Verdict, Distortion, CertifiedRadius, VerifyResult, RobustAccuracy]
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_other_texts_are_refused(kind: type[Record], text: str) -> None:
     with pytest.raises(QueryError, match=f"not a {kind.__name__}"):
         kind.from_json(text)
@@ -210,7 +218,7 @@ def test_cell_shows_status_and_facts(record: Record) -> None:
     text = " ".join(page.text)
     assert page.text[0] == type(record).__name__
     assert getattr(record, "status", "") in text
-    assert getattr(record, "reason", "")[:60] in text
+    assert (getattr(record, "reason", "") or getattr(record, "message", ""))[:60] in text
     for name in ("label", "fingerprint", "solver"):
         assert str(getattr(record, name, "")) in text
     # Readable on any background: no colour of text or background but that of the status.

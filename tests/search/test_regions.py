@@ -107,12 +107,14 @@ def test_trees_agree_with_the_mip(monkeypatch: pytest.MonkeyPatch, norm: str, se
     x = np.random.default_rng(seed).uniform(-0.5, 0.5, 3)
     statuses, methods = [], set()
     for few, bounds in ((8, "milp"), (0, "milp"), (0, "alpha")):
-        monkeypatch.setattr(trees, "FEW_INPUTS", few)
+        for name in ("FEW_INPUTS", "SOME_INPUTS"):
+            monkeypatch.setattr(trees, name, few)
+        monkeypatch.setattr(trees, "SOME_INPUTS", few)
         verdict = find_adversarial(
             net,
             x,
             norm=norm,
-            radius=0.25 if norm == "l2" else 1,
+            radius=0.6 if norm == "l2" else 1,
             lower=-1.0,
             upper=1.0,
             bounds=bounds,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mipnet.bounds import METHODS, cascade
 from mipnet.network import Affine, Network, ReLU
 from mipnet.region import Box
-from mipnet.search import Verdict, decide, find_adversarial
+from mipnet.search import Verdict, clause_mip, decide, find_adversarial, trees
 from mipnet.solver import Solution, Status
 from tests.search.fault_cases import BREAKDOWNS, solver
 from tests.search.search_cases import random_network
@@ -36,13 +37,26 @@ def from_the_mip(patch: pytest.MonkeyPatch, **changes: Any) -> Verdict:
     pytest.fail("no such case among the seeds")
 
 
-def by_bisection(patch: pytest.MonkeyPatch) -> Verdict:
-    patch.setattr(decide, "MIP_UNSTABLE", 0)
-    patch.setattr(decide.Decision, "attack", lambda _: None)
-    for seed in range(60):
-        net = random_network(seed, (3, 10, 8, 3), 1.5)
-        verdict = find_adversarial(net, np.zeros(3), radius=0.4, bounds="crown")
-        if {c.method for c in verdict.clauses} == {"bisection"}:
+def by_trees(patch: pytest.MonkeyPatch, few: int, method: str) -> Verdict:
+    """A proof by boxes, by phases, or by the ranges of neurons these make tighter."""
+    patch.setattr(decide, "MIP_UNSTABLE", -1)
+    for name in ("FEW_INPUTS", "SOME_INPUTS"):
+        patch.setattr(trees, name, few)
+    patch.setattr(trees, "SOME_INPUTS", few)
+    patch.setattr(trees, "_NEAR", np.inf)
+    return proof(method, (5, 10, 16, 25, 28, 34, 37, 45), radius=0.25)
+
+
+def by_linear_programs(patch: pytest.MonkeyPatch) -> Verdict:
+    patch.setattr(cascade, "_FEW", 0)
+    return proof("lp", range(29, 60), radius=0.3, bounds="lp")
+
+
+def proof(method: str, seeds: Iterable[int], **asked: Any) -> Verdict:
+    for seed in seeds:
+        verdict = find_adversarial(random_network(seed, (3, 10, 8, 3), 1.5), np.zeros(3), **asked)
+        others = set(verdict.methods) - {"crown", "alpha"}
+        if verdict.status == "robust" and others == {method}:
             return verdict
     pytest.fail("no such case among the seeds")
 
@@ -69,7 +83,7 @@ def out_of_time(patch: pytest.MonkeyPatch) -> Verdict:
     def late(*_: object, **__: object) -> Solution:
         return Solution(Status.TIME_LIMIT, None, -np.inf, None, 7, 0.0, "x", "prove", "")
 
-    patch.setattr(decide, "solve", late)
+    patch.setattr(clause_mip, "solve", late)
     return from_the_mip(patch)
 
 
@@ -92,11 +106,14 @@ PATHS: dict[str, tuple[Callable[[Any], Verdict], str, set[str], str]] = {
     "bounds": (
         lambda _: find_adversarial(WIDE, np.zeros(10), radius=1e-3),
         "robust",
-        {"bounds"},
+        {"crown"},
         "",
     ),
     "mip": (from_the_mip, "robust", {"mip"}, ""),
-    "bisection": (by_bisection, "", {"bisection"}, ""),
+    "boxes": (lambda p: by_trees(p, 8, "bisection"), "robust", {"bisection"}, ""),
+    "phases": (lambda p: by_trees(p, 0, "splitting"), "robust", {"splitting"}, ""),
+    "ranges": (lambda p: by_trees(p, 0, "milp"), "robust", {"milp"}, ""),
+    "linear programs": (by_linear_programs, "robust", {"lp"}, ""),
     "top-k attack": (
         lambda _: find_adversarial(OPEN, np.zeros(10), SECOND, radius=1.0, top_k=2),
         "witness",
@@ -106,7 +123,7 @@ PATHS: dict[str, tuple[Callable[[Any], Verdict], str, set[str], str]] = {
     "top-k bounds": (
         lambda _: find_adversarial(WIDE, np.zeros(10), radius=1e-3, top_k=2),
         "robust",
-        {"bounds"},
+        {"crown"},
         "",
     ),
     "region": (
@@ -114,7 +131,7 @@ PATHS: dict[str, tuple[Callable[[Any], Verdict], str, set[str], str]] = {
             NARROW, np.zeros(3), region=Box(-1e-3 * np.ones(3), np.zeros(3))
         ),
         "robust",
-        {"bounds"},
+        {"crown"},
         "",
     ),
     "no time": (
@@ -158,17 +175,17 @@ def test_a_verdict_says_what_it_rests_on(monkeypatch: pytest.MonkeyPatch, path: 
     assert verdict.tolerances["feasibility"] > 0.0
     assert verdict.tolerances["margin"] > 0.0
     assert verdict.clocks.total > 0.0
-    assert set(verdict.methods) <= {"attack", "bounds", "bisection", "mip"}
+    assert set(verdict.methods) <= {"attack", *METHODS, "bisection", "splitting", "mip"}
     assert set(verdict.methods) >= methods
-    uses_mip = any(c.method == "mip" for c in verdict.clauses)
-    assert not uses_mip or re.fullmatch(r"HiGHS \d+\.\d+\.\d+", verdict.solver)
+    solved = any(c.method in {"lp", "mip"} for c in verdict.clauses)
+    assert not solved or re.fullmatch(r"HiGHS \d+\.\d+\.\d+", verdict.solver)
     # How it ended.
     assert bool(verdict.reason) == (verdict.status == "unresolved")
     assert reason in verdict.reason
     outcomes = {c.outcome for c in verdict.clauses}
     if verdict.status == "robust":
         assert outcomes == {"excluded"}
-        assert verdict.bound < 0.0 or "bisection" in verdict.methods
+        assert verdict.bound < 0.0
         assert "none" not in {c.method for c in verdict.clauses}
     elif verdict.status == "witness":
         assert "witness" in outcomes

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,17 +31,23 @@ def locked(folder: Path, shard: tuple[int, int] | None) -> Iterator[None]:
         When another runner holds it; names the process.
     """
     with (folder / ".lock").open("a+", encoding="utf-8") as whole:
-        _take(whole, fcntl.LOCK_SH if shard else fcntl.LOCK_EX, folder)
+        _take(whole, folder, shared=shard is not None)
         if shard is None:
             yield
             return
         name = f".lock-{shard[0]}-of-{shard[1]}"
         with (folder / name).open("a+", encoding="utf-8") as part:
-            _take(part, fcntl.LOCK_EX, folder)
+            _take(part, folder, shared=False)
             yield
 
 
-def _take(stream: IO[str], kind: int, folder: Path) -> None:
+def _take(stream: IO[str], folder: Path, *, shared: bool) -> None:
+    try:
+        import fcntl
+    except ImportError as error:
+        msg = "runs need a system with fork and file locks; on Windows use WSL"
+        raise RunError(msg) from error
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         fcntl.flock(stream, kind | fcntl.LOCK_NB)
     except OSError as error:
@@ -53,18 +57,7 @@ def _take(stream: IO[str], kind: int, folder: Path) -> None:
         holder = stream.read().strip() or "another process"
         msg = f"{folder} is in use by {holder}; wait for it, or stop it, and run again"
         raise RunError(msg) from error
-    if kind == fcntl.LOCK_EX:
+    if not shared:
         stream.truncate(0)
         stream.write(f"process {os.getpid()} since {timestamp()}")
         stream.flush()
-
-
-def running(folder: Path) -> list[dict[str, str]]:
-    """Tasks that have a marker: at work, or left behind by a run that was killed."""
-    found = []
-    for path in sorted((folder / "running").glob("[!.]*.json")):
-        try:
-            found.append({"id": path.stem, **json.loads(path.read_text(encoding="utf-8"))})
-        except (OSError, ValueError):
-            continue
-    return found

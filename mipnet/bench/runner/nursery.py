@@ -32,6 +32,7 @@ from mipnet.bench.tasks import Task
 from mipnet.solver import highs_version
 
 _DIE_WITH_PARENT = 1
+_LIBC = ctypes.CDLL(None)
 
 
 def main(arguments: list[str]) -> None:
@@ -171,7 +172,10 @@ def _log(path: str | None) -> Iterator[TextIO]:
     with ExitStack() as stack:
         try:
             name = path or os.devnull
-            stream = stack.enter_context(open(name, "w", encoding="utf-8", errors="replace"))
+            stream = stack.enter_context(
+                # Line by line, so that it can be followed.
+                open(name, "w", buffering=1, encoding="utf-8", errors="replace")
+            )
         except OSError:
             stream = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
         with suppress(OSError, ValueError):
@@ -194,7 +198,7 @@ def _limit_memory(megabytes: int) -> None:
 
 def _die_with(parent: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
 

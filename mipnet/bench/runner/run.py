@@ -15,13 +15,14 @@ from typing import Any, Literal
 from mipnet.bench.errors import RunError, StoreError
 from mipnet.bench.plan.expand import Matrix, expand
 from mipnet.bench.plan.model import Plan
+from mipnet.bench.plan.read import load_plan
 from mipnet.bench.problems.base import FAILED
 from mipnet.bench.provenance import machine, run_provenance
 from mipnet.bench.runner.engine import Engine
-from mipnet.bench.runner.lock import locked, running
+from mipnet.bench.runner.lock import locked
 from mipnet.bench.runner.supervisor import supervisor
 from mipnet.bench.runner.worker import Order, Report, failed_before
-from mipnet.bench.store.files import read_json, sweep, timestamp, write_json
+from mipnet.bench.store.files import markers, read_json, sweep, timestamp, write_json
 from mipnet.bench.store.folder import claim
 from mipnet.bench.store.records import Records, move_damaged, read_records
 from mipnet.bench.tasks import STAGES, Task, in_shard
@@ -81,8 +82,8 @@ class Summary:
 
 
 def run(
-    plan: Plan,
-    folder: Path,
+    plan: Plan | Path | str,
+    folder: Path | str | None = None,
     *,
     jobs: int | None = None,
     backend: str | None = None,
@@ -96,14 +97,11 @@ def run(
 
     Parameters
     ----------
-    plan : Plan
-    folder : Path
-        Results; made when absent, continued when it holds results of this plan.
-    jobs : int, optional
-        Cells at once; what the plan says when absent.
-    backend : {"loky", "dask", "ray"}, optional
-    options : dict, optional
-        Of the backend.
+    plan : Plan or path
+    folder : path, optional
+        Results, new or of this plan; ``results/NAME`` when absent.
+    jobs, backend, options
+        As in ``[run]`` of the plan, which they replace.
     shard : tuple of int, optional
         Only cells of part ``i`` of ``n``.
     retry_errors : bool
@@ -124,18 +122,20 @@ def run(
     RunError
         When another runner holds the folder, or workers keep dying.
     """
+    known = plan if isinstance(plan, Plan) else load_plan(plan)
+    place = Path("results") / known.name if folder is None else Path(folder)
     job = _Run(
-        plan,
-        expand(plan),
-        folder,
-        jobs or plan.run.jobs,
-        backend or plan.run.backend,
-        plan.run.options if options is None else options,
+        known,
+        expand(known),
+        place,
+        jobs or known.run.jobs,
+        backend or known.run.backend,
+        known.run.options if options is None else options,
         shard,
         progress or (lambda stage, done, total, report: None),
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, shard):
+    place.mkdir(parents=True, exist_ok=True)
+    with locked(place, shard):
         try:
             return job.carry_out(retry_errors, host)
         finally:
@@ -194,6 +194,9 @@ class _Run:
         """Look at what is there, put the data in place, and find out what is left to do."""
         sweep(self.folder)
         summary.notes += [f"{name} was cut off and is done again" for name in self.clear_markers()]
+        cores = machine()["cores"]
+        if self.backend == "loky" and self.jobs > cores:
+            summary.notes.append(f"{self.jobs} cells at once on {cores} core(s): times disturb")
         self.records = read_records(self.folder)
         summary.notes += move_damaged(self.folder, self.records)
         for task in self.matrix.tasks:
@@ -212,7 +215,7 @@ class _Run:
     def clear_markers(self) -> list[str]:
         """Take away the markers of processes that are gone; return the names of their tasks."""
         names = []
-        for left in running(self.folder):
+        for left in markers(self.folder):
             if left.get("node") == machine()["node"] and not _alive(left.get("pid")):
                 (self.folder / "running" / f"{left['id']}.json").unlink(missing_ok=True)
                 names.append(left.get("name", left["id"]))

@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from mipnet.bench.environment import THREAD_VARIABLES
 from mipnet.bench.errors import RunError
@@ -86,6 +88,8 @@ class Supervisor:
         self._nursery: subprocess.Popen[bytes] | None = None
         self._requests = self._reports = -1
         self._waiting = b""
+        self._watched: Any = None
+        self._words: IO[bytes] = BytesIO()
 
     def run(self, task: Task | None, folder: Path, log: Path | None) -> Outcome:
         """Do a task in a process of its own.
@@ -139,6 +143,7 @@ class Supervisor:
                 self._nursery.kill()
                 self._nursery.wait()
             self._nursery = None
+            self._words.close()
 
     def read(self, timeout: float) -> list[dict[str, Any]]:
         """Messages that came within a time; an ``{"gone": ...}`` when the nursery is no more."""
@@ -160,7 +165,9 @@ class Supervisor:
         """Resident memory of a process, with its children when ``wide``."""
         total = 0.0
         with suppress(self._psutil.Error):
-            process = self._psutil.Process(pid)
+            if self._watched is None or self._watched.pid != pid:
+                self._watched = self._psutil.Process(pid)
+            process = self._watched
             family = [process, *(process.children(recursive=True) if wide else ())]
             for member in family:
                 with suppress(self._psutil.Error):
@@ -177,11 +184,13 @@ class Supervisor:
         environment = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, "1")
         # Sets and dictionaries in the same order, run after run.
         environment["PYTHONHASHSEED"] = "0"
+        # Lives as long as the nursery.
+        self._words = TemporaryFile()  # noqa: SIM115
         self._nursery = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "mipnet.bench.runner.nursery", str(child_in), str(child_out)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=self._words,
             pass_fds=(child_in, child_out),
             env=environment,
             start_new_session=True,
@@ -203,13 +212,13 @@ class Supervisor:
 
     def _fell(self) -> bool:
         """Tell a nursery that was killed from one that cannot start, which is an error."""
-        nursery = self._nursery
-        words = b"" if nursery is None or nursery.stderr is None else nursery.stderr.read()
-        code = 0 if nursery is None else nursery.wait()
+        code = 0 if self._nursery is None else self._nursery.wait()
+        self._words.seek(0)
+        words = self._words.read().decode(errors="replace")
         self.close()
         if code < 0:
             return False
-        tail = " ".join(words.decode(errors="replace").split()[-60:])
+        tail = " ".join(words.split()[-60:])
         msg = f"the process cells are forked from cannot start: {tail or f'exit code {code}'}"
         raise RunError(msg)
 

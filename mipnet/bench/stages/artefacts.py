@@ -1,11 +1,13 @@
-"""First stage: networks trained or read, masks made; each stored once."""
+"""First stage: networks trained or read, masks made; each stored once.
+
+Linear algebra and torch run on one thread: the variables that say so are set before the process
+starts, so weights do not depend on the number of cores.
+"""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -41,8 +43,8 @@ def make_network(task: Task, place: Place) -> dict[str, Any]:
     folder = place.artefact(task.id)
     if "file" in task.key:
         name = f"network{task.key['suffix']}"
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(task.files["network"], folder / name)
+        with place.writing(task.id, name) as part:
+            shutil.copyfile(task.files["network"], part)
         if file_hash(folder / name) != task.key["file"]:
             msg = f"{task.files['network']} has changed since the plan was read; run again"
             raise StoreError(msg)
@@ -86,23 +88,22 @@ def make_mask(task: Task, place: Place) -> dict[str, Any]:
     dense = place.network(key["needs"]["network"])
     data = place.data(key["data"])
     method = PRUNERS[key["method"]]
-    with one_torch_thread():
-        inputs = data.points(data.train) if data is not None and method.needs else None
-        result = prune(
-            dense,
-            key["method"],
-            keep=key["keep"],
-            data=inputs,
-            random_state=key["seed"],
-            **key["options"],
-        )
-        network, tuned_s = result.network, 0.0
-        if key["finetune"] is not None:
-            start = time.perf_counter()
-            network = _finetune(network, _present(data, task), key["finetune"], key["seed"])
-            tuned_s = time.perf_counter() - start
-    place.artefact(task.id).mkdir(parents=True, exist_ok=True)
-    result.mask.save(place.artefact(task.id) / MASK)
+    inputs = data.points(data.train) if data is not None and method.needs else None
+    result = prune(
+        dense,
+        key["method"],
+        keep=key["keep"],
+        data=inputs,
+        random_state=key["seed"],
+        **key["options"],
+    )
+    network, tuned_s = result.network, 0.0
+    if key["finetune"] is not None:
+        start = time.perf_counter()
+        network = _finetune(network, _present(data, task), key["finetune"], key["seed"])
+        tuned_s = time.perf_counter() - start
+    with place.writing(task.id, MASK) as part:
+        result.mask.save(part)
     stored = place.store(network, task.id)
     if stored is None and key["finetune"] is not None:
         msg = "the fine-tuned network has layers that cannot be stored; leave out finetune"
@@ -168,32 +169,15 @@ def sizes(network: Network) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Keep torch, where it is installed, on one thread, so that weights depend on nothing else."""
-    try:
-        import torch
-    except ImportError:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _train(task: Task, data: Data) -> Network:
-    with one_torch_thread():
-        return train_mlp(
-            data.points(data.train),
-            np.asarray(data.targets[data.train]),
-            task.key["hidden"],
-            task=data.task,
-            input_bounds=(data.lower, data.upper),
-            **task.key["training"],
-        )
+    return train_mlp(
+        data.points(data.train),
+        np.asarray(data.targets[data.train]),
+        task.key["hidden"],
+        task=data.task,
+        input_bounds=(data.lower, data.upper),
+        **task.key["training"],
+    )
 
 
 def _finetune(network: Network, data: Data, options: dict[str, Any], seed: int) -> Network:

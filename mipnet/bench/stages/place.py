@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,10 +76,25 @@ class Place:
 
     def store(self, network: Network, task_id: str) -> str | None:
         """Write a network where its form allows it; return the name of the file."""
-        folder = self.artefact(task_id)
-        folder.mkdir(parents=True, exist_ok=True)
+        name = "network.npz"
         try:
-            save_npz(network, folder / "network.npz")
+            with self.writing(task_id, name) as part:
+                save_npz(network, part)
         except UnsupportedError:
             return None
-        return "network.npz"
+        return name
+
+    @contextmanager
+    def writing(self, task_id: str, name: str) -> Iterator[Path]:
+        """Name to write a file of an artefact under, which takes its place when it is whole.
+
+        Two shards may make the same artefact at the same time.
+        """
+        folder = self.artefact(task_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{os.getpid()}.{name}"
+        try:
+            yield part
+            os.replace(part, folder / name)
+        finally:
+            part.unlink(missing_ok=True)

@@ -29,9 +29,9 @@ def contradiction(claims: Sequence[Claim], tolerance: float = 1e-4) -> str:
     r"""Why claims about one question cannot all be true; empty when they can.
 
     A decision contradicts another when one finds a point and the other has proven that there is
-    none. Values contradict when a value beats a proven bound, or two optima differ, by more than
-    :math:`\epsilon\,(1 + |v|)`, :math:`v` being the value. Cells that were killed or failed claim
-    nothing.
+    none. Values contradict when one beats a proven bound, or two optima without bounds differ, by
+    more than :math:`\epsilon\,(1 + |v|)`, :math:`v` being the value. Cells that were killed or
+    failed claim nothing.
 
     Parameters
     ----------
@@ -63,7 +63,12 @@ def contradiction(claims: Sequence[Claim], tolerance: float = 1e-4) -> str:
         tightest = min(proven, key=lambda v: sign * v)
         if sign * (best - tightest) > tolerance * (1.0 + abs(best)):
             return f"a value of {best} beats the proven bound {tightest}"
-    optima = [c.objective for c in answered if c.status == "optimal" and c.objective is not None]
+    # An optimum with a bound claims no more than the interval between the two.
+    optima = [
+        c.objective
+        for c in answered
+        if c.status == "optimal" and c.bound is None and c.objective is not None
+    ]
     if optima and max(optima) - min(optima) > tolerance * (1.0 + abs(max(optima))):
         return f"optima from {min(optima)} to {max(optima)}"
     return ""

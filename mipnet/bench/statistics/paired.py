@@ -95,12 +95,7 @@ def paired_ratio(
     Returns
     -------
     Ratio
-        NaN without pairs.
-
-    Raises
-    ------
-    QueryError
-        When the two have different lengths.
+        NaN without pairs; pairs of different lengths raise :class:`QueryError`.
 
     Notes
     -----
@@ -115,16 +110,21 @@ def paired_ratio(
         return Ratio(math.nan, math.nan, math.nan, 0)
     numbers: dict[object, int] = {}
     member = np.array([numbers.setdefault(label, len(numbers)) for label in labels])
-    count = len(numbers)
     logs = np.log(np.stack([a, b]) + shift)
-    sums = np.stack([np.bincount(member, weights=row, minlength=count) for row in logs])
-    sizes = np.bincount(member, minlength=count).astype(np.float64)
-    drawn = resamples(count, repeats, seed)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = np.exp(sums[:, drawn].sum(axis=2) / sizes[drawn].sum(axis=1)) - shift
+        means = np.exp(_resampled_means(logs, member, repeats, seed)) - shift
         low, high = np.quantile(means[1] / means[0], [0.5 - level / 2, 0.5 + level / 2])
         whole = np.divide(shifted_geometric_mean(b, shift), shifted_geometric_mean(a, shift))
     return Ratio(float(whole), float(low), float(high), a.size)
+
+
+def _resampled_means(rows: Array, member: npt.NDArray[np.int64], repeats: int, seed: int) -> Array:
+    """Means of rows over groups drawn with replacement, shape (len(rows), repeats)."""
+    count = int(member.max()) + 1
+    sums = np.stack([np.bincount(member, weights=row, minlength=count) for row in rows])
+    sizes = np.bincount(member, minlength=count).astype(np.float64)
+    drawn = resamples(count, repeats, seed)
+    return np.asarray(sums[:, drawn].sum(axis=2) / sizes[drawn].sum(axis=1))
 
 
 def signed_rank(first: npt.ArrayLike, second: npt.ArrayLike) -> SignedRank:

@@ -145,6 +145,9 @@ def _tables(
     codes = {row["code"] for row in cells if row["code"]}
     if len(codes) > 1:
         notes.append(f"cells were made by {len(codes)} different states of mipnet's code")
+    for column, what in (("jobs", "numbers of cells at once"), ("node", "machines")):
+        if len({row[column] for row in cells if row[column] is not None}) > 1:
+            notes.append(f"cells come from different {what}: compare their times with care")
     tables = {
         "cells": cells,
         "trajectories": trajectories,

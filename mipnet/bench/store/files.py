@@ -127,6 +127,15 @@ def set_aside_notes(folder: Path) -> list[dict[str, str]]:
     return notes
 
 
+def markers(folder: Path) -> list[dict[str, str]]:
+    """Tasks that have a marker: at work, or left behind by a run that was killed."""
+    found = []
+    for path in json_files(folder / "running"):
+        with suppress(OSError, StoreError):
+            found.append({"id": path.stem, **read_json(path)})
+    return found
+
+
 def sweep(folder: Path) -> int:
     """Delete part files that a crash left behind; return how many."""
     count = 0

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from mipnet.bench.errors import StoreError
 from mipnet.bench.plan.expand import Matrix
 from mipnet.bench.plan.model import Plan
-from mipnet.bench.store.files import read_json, set_aside_notes, write_bytes, write_json
+from mipnet.bench.store.files import (
+    markers,
+    read_json,
+    set_aside_notes,
+    write_bytes,
+    write_json,
+)
 from mipnet.bench.store.records import Records, read_records
 from mipnet.bench.store.schema import SCHEMA
 from mipnet.bench.tasks import identity
@@ -97,8 +103,43 @@ def describe(plan: Plan, matrix: Matrix) -> dict[str, Any]:
         "file": plan.path.name,
         "seed": plan.seed,
         "limits": limits,
+        "resolved": resolved(plan),
         "arrays": [{"name": a.name, **a.options} for a in plan.arrays],
         "tasks": tasks,
+    }
+
+
+def resolved(plan: Plan) -> dict[str, Any]:
+    """Everything a plan says, defaults filled in, as plain data."""
+    return {
+        "data": {
+            name: {"source": d.source, "hash": d.fingerprint} for name, d in plan.data.items()
+        },
+        "networks": [_plain(spec) for spec in plan.networks],
+        "dense": plan.dense,
+        "masks": [_plain(spec) for spec in plan.masks],
+        "problems": [
+            {**_plain(spec), "problem": {"kind": spec.problem.kind, **_plain(spec.problem)}}
+            for spec in plan.problems
+        ],
+        "formulations": list(plan.formulations),
+        "bounds": list(plan.bounds),
+        "restarts": plan.restarts,
+        "permute": plan.permute,
+        "seeds": list(plan.seeds),
+        "solvers": [_plain(spec) for spec in plan.solvers],
+        "run": _plain(plan.run),
+        "pin_code": plan.pin_code,
+    }
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """Fields of a frozen record as JSON; files by their name."""
+    found = {f.name: getattr(record, f.name) for f in fields(record)}
+    return {
+        name: value.name if isinstance(value, Path) else value
+        for name, value in found.items()
+        if name != "problem"
     }
 
 
@@ -142,8 +183,6 @@ def state(folder: Path, records: Records | None = None) -> State:
     StoreError
         When it is no results folder.
     """
-    from mipnet.bench.runner.lock import running
-
     plan = read_plan(folder)
     found = records or read_records(folder)
     tasks: dict[str, list[str]] = plan["tasks"]
@@ -161,7 +200,7 @@ def state(folder: Path, records: Records | None = None) -> State:
         total={kind: len(ids) for kind, ids in tasks.items()},
         done=done,
         missing={kind: len(ids) - sum(done[kind].values()) for kind, ids in tasks.items()},
-        running=running(folder),
+        running=markers(folder),
         strangers=sorted(set(found.found) - wanted),
         damaged=[f"{path.relative_to(folder)}: {why}" for path, why in found.damaged],
         set_aside=set_aside_notes(folder),

@@ -71,14 +71,14 @@ LAYERS: dict[str, Callable[[Rng], Made]] = {
     "Scale": lambda rng: (Scale(rng.normal(size=5), rng.normal(size=5)), [VECTOR]),
     "Slice": lambda rng: (Slice((2, 0), (-9, 9), (0, 1), (-2, 1)), [(3, 2)]),
     "Transpose": lambda rng: (Transpose((1, 0)), [(2, 3)]),
-    "GELU": lambda rng: (GELU(), [VECTOR]),
-    "HardSwish": lambda rng: (HardSwish(), [VECTOR]),
+    "GELU": lambda rng: (GELU(0.05), [VECTOR]),
+    "HardSwish": lambda rng: (HardSwish(0.05), [VECTOR]),
     "LogSoftmax": lambda rng: (LogSoftmax(0, 0.03), [(3, 2)]),
     "Softmax": lambda rng: (Softmax(), [(3,)]),
-    "Sigmoid": lambda rng: (Sigmoid(), [VECTOR]),
-    "SiLU": lambda rng: (SiLU(), [VECTOR]),
-    "Softplus": lambda rng: (Softplus(), [VECTOR]),
-    "Tanh": lambda rng: (Tanh(), [VECTOR]),
+    "Sigmoid": lambda rng: (Sigmoid(0.05), [VECTOR]),
+    "SiLU": lambda rng: (SiLU(0.05), [VECTOR]),
+    "Softplus": lambda rng: (Softplus(0.05), [VECTOR]),
+    "Tanh": lambda rng: (Tanh(0.05), [VECTOR]),
 }
 
 

@@ -126,6 +126,41 @@ def test_forward_lines_contain_the_exact_values(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", LINEAR)
 @FEW
 @given(seed=SEEDS)
+def test_forward_lines_of_affine_inputs_are_exact_but_for_their_error(kind: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer, shapes = LINEAR[kind](rng)
+    n, sizes = 2, [prod(s) for s in shapes]
+    maps = [(rng.normal(size=(size, n)), rng.normal(size=size)) for size in sizes]
+    lines = [Lines(m[None], m[None], c[None], c[None], np.zeros((1, len(c)))) for m, c in maps]
+    reach = [np.abs(m).sum(axis=1) + np.abs(c) for m, c in maps]
+    boxes = [
+        Interval(-r.reshape(1, *s), r.reshape(1, *s)) for r, s in zip(reach, shapes, strict=True)
+    ]
+    found = layer.lines(layer.relax(*boxes), np.ones((1, n)), *lines)
+    x = exact(rng.uniform(-1.0, 1.0, size=n))
+    inputs = [(exact(m) @ x + exact(c)).reshape(s) for (m, c), s in zip(maps, shapes, strict=True)]
+    y = np.asarray(EXACT[kind](layer, *inputs)).reshape(-1)
+    for i, value in enumerate(y):
+        error = Fraction(float(found.error[0, i])) * Fraction(1 + 1e-7) + TINY
+        for side, shift in (
+            (found.lower, found.lower_constant),
+            (found.upper, found.upper_constant),
+        ):
+            assert abs(dot(side[0, i], x) + Fraction(float(shift[0, i])) - value) <= error
+
+
+def test_sums_that_cancel_are_rounded_outward() -> None:
+    """Of 2^53 + 1 - 2^53 nothing would be left."""
+    from mipnet.network.layers import Add
+
+    ends = [np.full((1, 1), v) for v in (2.0**53, 1.0, -(2.0**53))]
+    found = Add((1.0, 1.0, 1.0)).interval(*(Interval(v, v) for v in ends))
+    assert found.lower[0, 0] <= 1.0 <= found.upper[0, 0]
+
+
+@pytest.mark.parametrize("kind", LINEAR)
+@FEW
+@given(seed=SEEDS)
 def test_forward_gradient_and_forms_agree(kind: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     layer, shapes = LINEAR[kind](rng)

@@ -100,30 +100,68 @@ def test_backward_is_exact_where_nothing_is_unstable(kind: str, seed: int) -> No
     assert value == pytest.approx(wanted, abs=1e-12 * (1.0 + np.abs(x).max()), rel=1e-12)
 
 
+@pytest.mark.parametrize("kind", sorted(set(PIECEWISE) - {"GlobalMaxPool", "MaxPool", "ReLU"}))
+@MANY
+@given(seed=SEEDS)
+def test_brackets_lie_beyond_the_graph_exactly(kind: str, seed: int) -> None:
+    """With no error term to hide behind."""
+    rng, layer, _, b = case(kind, seed)
+    lines = layer.bracket(b.lower, b.upper)
+    pairs = [(lines.rise, lines.above, 1), (lines.fall, lines.below, -1)]
+    pairs.append((lines.other, lines.under, -1))
+    for x in map(exact, inside(rng, layer, b)):
+        y = EXACT[kind](layer, x)
+        for slope, shift, side in pairs:
+            assert (side * (exact(slope[0]) * x + exact(shift[0]) - y) >= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["GlobalMaxPool", "MaxPool"])
+@MANY
+@given(seed=SEEDS)
+def test_upper_lines_of_windows_lie_above_exactly(kind: str, seed: int) -> None:
+    rng, layer, shape, b = case(kind, seed)
+    intercept, below, above, _, _ = layer.relax(b)
+    window = layer.window_of(shape)
+    outputs = window.output(kind, shape)
+    index = window.index(shape[1:], outputs)
+    for x in inside(rng, layer, b):
+        flat, y = exact(x).reshape(shape[0], -1), EXACT[kind](layer, exact(x))
+        read = np.where(index >= 0, flat[:, np.maximum(index, 0)], Fraction(0))
+        for weights, shift, side in ((above, intercept, 1), (below, 0.0 * intercept, -1)):
+            w = exact(np.moveaxis(weights[0].reshape(window.volume, shape[0], -1), 0, -1))
+            value = (w * read).sum(axis=-1).reshape(y.shape) + exact(shift[0])
+            assert (side * (value - y) >= 0).all()
+
+
 @pytest.mark.parametrize("kind", PIECEWISE)
 @MANY
 @given(seed=SEEDS)
 def test_forward_lines_contain_the_exact_values(kind: str, seed: int) -> None:
-    """Of ``layer(M x)`` with lines of ``M x`` that are loose on both sides."""
+    """Behind lines that differ in slope and constant, at points of their own."""
     rng, layer, shape, _ = case(kind, seed)
     n, size = 2, prod(shape)
-    matrix, centre = rng.normal(size=(size, n)), rng.normal(size=size)
-    slack = np.abs(rng.normal(size=(2, size)))
-    reach = np.abs(matrix).sum(axis=1)
-    inputs = Interval((centre - reach - slack[0])[None], (centre + reach + slack[1])[None])
-    lines = Lines(matrix[None], matrix[None], (centre - slack[0])[None], (centre + slack[1])[None],
+    lower = rng.normal(size=(size, n))
+    turn = rng.normal(size=(size, n)) * (rng.random((size, 1)) < 0.7)
+    centre = rng.normal(size=size) * 10.0 ** rng.uniform(-2, 3)
+    # Over the unit box the upper line is nowhere below the lower one.
+    lift = np.abs(turn).sum(axis=1) * (1.0 + 1e-9) + rng.random(size) * (rng.random(size) < 0.5)
+    ends = np.abs(lower).sum(axis=1), np.abs(lower + turn).sum(axis=1)
+    reach = 1e-9 * (1.0 + np.abs(centre))
+    bounds = Interval((centre - ends[0] - reach)[None], (centre + lift + ends[1] + reach)[None])
+    lines = Lines(lower[None], (lower + turn)[None], centre[None], (centre + lift)[None],
                   np.zeros((1, size)))  # fmt: skip
-    found = layer.lines(layer.relax(inputs.reshape(shape)), np.ones((1, n)), lines)
+    found = layer.lines(layer.relax(bounds.reshape(shape)), np.ones((1, n)), lines)
     for _ in range(4):
-        x = rng.uniform(-1.0, 1.0, size=n)
-        shift = rng.uniform(-slack[0], slack[1]) * 0.999
-        before = (exact(matrix) @ exact(x) + exact(centre) + exact(shift)).reshape(shape)
-        y = EXACT[kind](layer, before).ravel()
+        x = exact(rng.choice([-1.0, 1.0, 0.3, -0.7], size=n))
+        low = exact(lower) @ x + exact(centre)
+        high = exact(lower + turn) @ x + exact(centre + lift)
+        share = exact(rng.choice([0.0, 1.0, 0.5], size=size))
+        y = EXACT[kind](layer, (low + share * (high - low)).reshape(shape)).ravel()
         for i, value in enumerate(y):
-            low = dot(found.lower[0, i], exact(x)) + Fraction(float(found.lower_constant[0, i]))
-            high = dot(found.upper[0, i], exact(x)) + Fraction(float(found.upper_constant[0, i]))
+            least = dot(found.lower[0, i], x) + Fraction(float(found.lower_constant[0, i]))
+            most = dot(found.upper[0, i], x) + Fraction(float(found.upper_constant[0, i]))
             error = Fraction(float(found.error[0, i])) * Fraction(1 + 1e-7) + TINY
-            assert low - error <= value <= high + error
+            assert least - error <= value <= most + error
 
 
 @pytest.mark.parametrize("kind", PIECEWISE)

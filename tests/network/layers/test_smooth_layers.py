@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from formulations import AffineForm, Program, formulation
 from mipnet.errors import BoundsError, NetworkError
 from mipnet.network import Interval, LinearForm
-from mipnet.network.layers import GELU, HardSwish, Sigmoid, SiLU, Softplus, Tanh
-from mipnet.network.layers.curve import _DERIVATIVE
+from mipnet.network.layers import GELU, HardSwish, Sigmoid, SiLU, Softplus, Tanh, curve
 from mipnet.network.layers.smooth import Smooth
 from mipnet.solver import Status, solve
 
@@ -87,7 +86,10 @@ def test_computed_values_are_within_the_error_they_count_with(name: str) -> None
     straight = {-3.0, 3.0} if name == "hard swish" else set()
     for v, d in zip(x.tolist(), layer.derivative(x).tolist(), strict=True):
         if v not in straight:
-            assert abs(mpmath.diff(lambda t: truth(name, t), v) - d) <= 0.25 * _DERIVATIVE + 1e-15
+            assert (
+                abs(mpmath.diff(lambda t: truth(name, t), v) - d)
+                <= 0.25 * curve._DERIVATIVE + 1e-15
+            )
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -98,10 +100,14 @@ def test_parts_bend_the_way_they_say(name: str) -> None:
         low, high = max(begin, -12.0), min(end, 12.0)
         for _ in range(40):
             a, c = np.sort(rng.uniform(low, high, size=2)).tolist()
-            with mpmath.workdps(40):
-                middle = (mpmath.mpf(a) + mpmath.mpf(c)) / 2
-                bend = truth(name, a) + truth(name, c) - 2 * truth(name, middle)
-                assert bend * sign >= -(mpmath.mpf(10) ** -30) if sign else abs(bend) < 1e-30
+            middle = (mpmath.mpf(a) + mpmath.mpf(c)) / 2
+            bend = truth(name, a) + truth(name, c) - 2 * truth(name, middle)
+            assert bend * sign >= -(mpmath.mpf(10) ** -30) if sign else abs(bend) < 1e-30
+        # Up to their very ends.
+        for edge, step in ((begin, 1e-7), (end, -1e-7)):
+            if sign and math.isfinite(edge):
+                second = mpmath.diff(lambda t: truth(name, t), mpmath.mpf(edge) + step, 2)
+                assert second * sign > 0
         begin = end
 
 
@@ -141,6 +147,21 @@ def test_lines_hold_the_function(name: str, seed: int) -> None:
                 t, y = mpmath.mpf(v), truth(name, v)
                 assert mpmath.mpf(rise[i]) * t + mpmath.mpf(above[i]) >= y
                 assert mpmath.mpf(fall[i]) * t + mpmath.mpf(below[i]) <= y
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_lines_hold_however_badly_the_search_went(
+    name: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curve, "_STEPS", steps)
+    rng, layer = np.random.default_rng(steps), LAYERS[name](0.01)
+    lower, upper = np.sort(rng.uniform(-5.0, 5.0, size=(2, 40)), axis=0)
+    slope = layer.derivative(rng.uniform(lower, upper))
+    above, below = layer.above(slope, lower, upper), layer.below(slope, lower, upper)
+    x = lower + (upper - lower) * np.linspace(0.0, 1.0, 201)[:, None]
+    assert (layer.value(x) <= slope * x + above + 1e-12).all()
+    assert (layer.value(x) >= slope * x + below - 1e-12).all()
 
 
 @pytest.mark.parametrize("name", LAYERS)

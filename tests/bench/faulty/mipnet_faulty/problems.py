@@ -73,8 +73,8 @@ class Trouble(Counted):
     def hog(self) -> None:
         kept = []
         while True:
-            kept.append(np.ones(2**21))
-            time.sleep(0.005)
+            kept.append(np.ones(2**23))
+            time.sleep(0.06)
 
     def burst(self) -> None:
         np.ones(2**32)
