@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def task_of(
 
 def random_net(rng: np.random.Generator, sizes: tuple[int, ...]) -> Network:
     layers: list[Affine | ReLU] = []
-    for n, m in zip(sizes[:-1], sizes[1:], strict=True):
+    for n, m in pairwise(sizes):
         layers += [Affine(rng.normal(size=(m, n)), 0.3 * rng.normal(size=m)), ReLU()]
     return Network.sequential(layers[:-1])
 

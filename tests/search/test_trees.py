@@ -121,9 +121,7 @@ def test_several_clauses_share_a_tree(method: str) -> None:
     assert method in {r.method for r in question.results}
 
 
-def test_a_subproblem_limit_excludes_nothing(
-    monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+def test_a_subproblem_limit_excludes_nothing(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     net = random_network(4, (3, 8, 8, 2), 2.0)
     region = ball(np.zeros(3), 1.0, "linf")
     row, centre = np.array([[1.0, 0.0]]), float(net(np.zeros(3))[0])
