@@ -185,8 +185,9 @@ class Splitting:
             active = self.active
             if not active.any():
                 # Another thread may still hold what becomes work.
-                self._idle.wait(_WAIT)
-                return bool(self._held)
+                if self._held:
+                    self._idle.wait(_WAIT)
+                return bool(self._held) or bool(self.active.any())
             batch = self._pool.take(BATCH, active)
             # What is being split still counts for the bound of its target.
             held = np.full(len(self.goals), np.inf)

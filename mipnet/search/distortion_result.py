@@ -26,8 +26,8 @@ class ClassDistance:
     radius : float
         Every point of the domain within this distance is proven not to be of this class
         instead of the label; -1 when nothing is proven, infinite when no point of the domain is.
-    method : {"bounds", "bisection", "mip", "none"}
-        What proved it.
+    method : str
+        What proved it, as for :class:`mipnet.search.ClauseResult`.
     """
 
     name: str

@@ -8,24 +8,29 @@ witness enclose the answer at any time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from mipnet.bounds import Bounds, alpha_bounds, first_bounds, lp_bounds
+from mipnet.bounds import METHODS, Bounds, alpha_bounds, first_bounds, lp_bounds
+from mipnet.bounds.milp import ROUNDS, Tightening
 from mipnet.clocks import Clocks, Stopwatch
 from mipnet.network import Affine, Network
+from mipnet.region import Region
 from mipnet.search.decide import LP_SECONDS, LP_SHARE, Decision, Settings
 from mipnet.search.distortion_result import ClassDistance
 from mipnet.search.goal import Stack
 from mipnet.search.nearest import Nearest
+from mipnet.search.question import solver_of, strongest
 from mipnet.solver import FEASIBILITY
 from mipnet.threads import one_blas_thread
 
 Outcome = Literal["witness", "robust", "open"]
 
+#: Share of the unstable neurons that a round of tightening settles if the next one may pay.
+_WORTH = 0.1
 #: Halvings from the largest radius to the first one that bounds may prove.
 _HALVINGS = 26
 #: Shares of the time left for the decisions of a bisection, by the number that stayed open before;
@@ -156,10 +161,10 @@ class RadiusSearch:
         if wrong is not None:
             self.reason = f"bounds contradicted by a point of the region: {wrong}"
             return False
-        self.n_unstable = bounds.n_unstable
+        self.n_unstable, self.solver = bounds.n_unstable, self.solver or solver_of(bounds)
         upper = self.stack.tightest(bounds.output.upper.reshape(-1))
         for i in np.flatnonzero(upper < 0.0):
-            self.exclude(int(i), radius, "bounds")
+            self.exclude(int(i), radius, strongest(bounds))
         return True
 
     def bounds(self, radius: float, *, thorough: bool) -> Bounds | None:
@@ -177,17 +182,36 @@ class RadiusSearch:
         self._slowest = max(self._slowest, self.watch.elapsed - before)
         if not self.accept(found, radius):
             return None
-        steps = {"alpha": [alpha_bounds], "lp": [alpha_bounds, lp_bounds]}.get(method, [])
-        for step in steps if thorough else []:
-            if not self.open(radius) or self.watch.expired:
-                break
-            left = self.watch.left
-            budget = LP_SECONDS if left is None else LP_SHARE * left
+        steps = self._tighter(found, region) if thorough else iter(())
+        while self.open(radius) and not self.watch.expired:
             with self.watch("bound"):
-                found = step(self.goals, region, budget=budget, first=found)
+                tighter = next(steps, None)
+            if tighter is None:
+                break
+            found = tighter
             if not self.accept(found, radius):
                 return None
         return found
+
+    def _tighter(self, bounds: Bounds, region: Region) -> Iterator[Bounds]:
+        """Tighter and tighter bounds, up to the method asked for, while they pay."""
+        method, threads = self.settings.bounds, self.settings.threads
+        left = self.watch.left
+        watch = Stopwatch(LP_SECONDS if left is None else LP_SHARE * left)
+        if METHODS.index(method) < METHODS.index("alpha"):
+            return
+        bounds = alpha_bounds(self.goals, region, budget=watch.left, first=bounds)
+        yield bounds
+        if method == "lp":
+            yield lp_bounds(self.goals, region, budget=watch.limit, threads=threads, first=bounds)
+        if method == "milp":
+            task = Tightening(bounds, region, threads=threads)
+            for subproblems in ROUNDS:
+                before = task.bounds.n_unstable
+                yield from task.round(watch, subproblems)
+                # A round that settles few neurons is not worth one of four times its size.
+                if watch.expired or task.bounds.n_unstable > (1.0 - _WORTH) * before:
+                    return
 
     def hurried(self, until: float | None) -> bool:
         """Whether there is no time for bounds over one more ball."""

@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
-from mipnet.bounds import Bounds, alpha_bounds, first_bounds
+from mipnet.bounds import Bounds, alpha_bounds, first_bounds, lp_bounds, milp_bounds
 from mipnet.errors import QueryError
 from mipnet.network import Affine
 from mipnet.network.layers.base import Array
@@ -141,10 +141,13 @@ def _prune(single: Decision, k: int) -> bool:
     with single.watch("bound"):
         bounds = first_bounds(goals, region, settings.bounds)
     count = accept(bounds)
-    if count > SETS and settings.bounds in {"alpha", "lp"}:
-        with single.watch("bound"):
-            bounds = alpha_bounds(goals, region, budget=single.share(), first=bounds)
-        count = accept(bounds)
+    later = {"alpha": [alpha_bounds], "lp": [alpha_bounds, lp_bounds]}
+    later["milp"] = [alpha_bounds, milp_bounds]
+    for tighten in later.get(settings.bounds, []):
+        if count > SETS and not single.watch.expired:
+            with single.watch("bound"):
+                bounds = tighten(goals, region, budget=single.share(), first=bounds)
+            count = accept(bounds)
     if count > SETS:
         msg = f"{count} sets of {k} classes may push the label out of the top {k}; at most {SETS} "
         msg += "are asked for: take a smaller region, another top_k, or tighter bounds"

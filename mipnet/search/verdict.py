@@ -27,8 +27,10 @@ class ClauseResult:
         ``class 3``, or the name of a clause of a property.
     outcome : {"excluded", "witness", "open"}
         Proven impossible, reached by the witness, or undecided.
-    method : {"attack", "bounds", "bisection", "mip", "none"}
-        What decided it.
+    method : str
+        What decided it: ``attack``; the bounding method (``interval``, ``crown``, ``alpha``,
+        ``lp``, ``milp``); ``bisection`` of the inputs or ``splitting`` of neurons, by branch and
+        bound; ``mip``; or ``none``.
     bound : float
         Proven upper bound of the margin over the region; the clause is out of reach below 0.
     nodes : int

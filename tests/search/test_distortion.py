@@ -279,7 +279,7 @@ def test_wrong_bounds_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_proof_beyond_a_witness_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     def overdone(search: RadiusSearch, *_: object, **__: object) -> None:
-        search.floors = [ClassDistance(f.name, 1.5, "bounds") for f in search.floors]
+        search.floors = [ClassDistance(f.name, 1.5, "crown") for f in search.floors]
 
     monkeypatch.setattr(RadiusSearch, "grow", overdone)
     net, x = case(1)
@@ -293,7 +293,7 @@ def test_proof_beyond_a_witness_is_dropped(monkeypatch: pytest.MonkeyPatch) -> N
 def test_classes_far_away_are_settled_by_bounds_alone() -> None:
     net = Network.sequential([Affine([[0.0], [1.0], [0.0]], [1.0, 0.0, -100.0])])
     found = minimal_distortion(net, [0.0], lower=-5, upper=5)
-    assert {c.name: c.method for c in found.classes}["class 2"] == "bounds"
+    assert {c.name: c.method for c in found.classes}["class 2"] == "crown"
     assert found.rounds <= 1
 
 
