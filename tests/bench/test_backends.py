@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from bench_cases import NAPS, plan_file, records
-from test_faults import below, finished, gone, nurseries, started, wait_for
+from test_bench_faults import below, finished, gone, nurseries, started, wait_for
 
 from mipnet.bench import load_plan, run
 
