@@ -27,7 +27,7 @@ from mipnet.bounds.rebound import axes, rebound
 from mipnet.bounds.subproblems import Flags, Pool, Subproblems, halve, root, split
 from mipnet.clocks import Stopwatch
 from mipnet.network.layers.base import Array
-from mipnet.region import Region
+from mipnet.region import Box, Region
 
 #: Subproblems split in one batch; gradient steps at the roots, for children that fix a neuron, and
 #: for halves of a box.
@@ -257,10 +257,14 @@ class Splitting:
 
     def _see(self, batch: Subproblems, last: Pass) -> None:
         """Evaluate the minimisers of a pass."""
-        values = self._bounder.evaluate(last.points, batch.weights)
+        points = last.points.astype(np.float64)
+        if batch.boxed and not isinstance(self._region, Box):
+            # The minimiser over a box of its own may lie outside the ball.
+            points = self._region.project(points)
+        values = self._bounder.evaluate(points.astype(np.float32), batch.weights)
         np.minimum.at(self.attained, batch.owner, values)
         if self._hit is None:
             return
         i = int(np.argmin(values - self.goals[batch.owner]))
         if values[i] <= self.goals[batch.owner[i]]:
-            self.stopped |= self._hit(last.points[i].astype(np.float64), int(batch.owner[i]))
+            self.stopped |= self._hit(points[i], int(batch.owner[i]))

@@ -157,7 +157,8 @@ class TreeSearch:
 
         def hit(point: Array, target: int) -> bool:
             del target
-            return question.confirm(point, "bisection" if bisect else "splitting")
+            inside = question.region.project(point[None])[0]
+            return question.confirm(inside, "bisection" if bisect else "splitting")
 
         goals = np.zeros(len(weights))
         return Splitting(

@@ -46,7 +46,8 @@ def test_everything_is_asked_and_answered() -> None:
     assert min(ends[kind, "optimal"] for kind in ("minimize", "maximize")) > 50
     assert ends["radius", "complete"] > 20
     assert {o.family for o in found} == {f.__name__ for f in nets.FAMILIES}
-    assert {m for o in found for m in o.methods} >= {"attack", "bounds", "bisection", "mip"}
+    ways = {"attack", "crown", "alpha", "bisection", "splitting", "mip"}
+    assert {m for o in found for m in o.methods} >= ways
     opened = sum(o.status in {"unresolved", "unknown", "timeout", "bounded"} for o in found)
     assert 10 < opened < 0.15 * TOTAL
 

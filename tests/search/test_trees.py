@@ -155,7 +155,7 @@ def test_points_are_inside_the_ball(
         net = random_network(seed, (3, 8, 2), 2.0)
         points = region.sample(np.random.default_rng(seed), 2000)
         high, centre = float(net(points)[:, 0].max()), float(net(np.zeros(3))[0])
-        goal = Clause("high", np.array([[1.0, 0.0]]), np.array([-0.7 * high - 0.3 * centre]))
+        goal = Clause("high", np.array([[1.0, 0.0]]), np.array([-0.3 * high - 0.7 * centre]))
         question, search = search_of(net, region, goal)
         rounds(question, search, 2)
         assert not question.excluded
@@ -210,13 +210,13 @@ def test_a_tree_with_nothing_left_says_so(method: str) -> None:
         if task.exhausted or task.value <= task.bound:
             break
     assert task.bound <= task.value + 1e-12
+    assert task.value <= task.bound + 1e-5
     if method == "splitting":
         assert task.exhausted or task.value <= task.bound
         assert task.visited <= 64
     else:
-        # Boxes can always be halved once more.
-        assert not task.exhausted
-        assert task.visited >= 500
+        # Boxes can always be halved once more, unless what they bound is above every value seen.
+        assert task.exhausted or task.visited >= 500
 
 
 def test_value_and_point_stay_together_whatever_the_threads_do() -> None:
