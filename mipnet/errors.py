@@ -70,3 +70,7 @@ class EmbeddingError(MipnetError, ValueError):
 
 class QueryError(MipnetError, ValueError):
     """A question does not fit the network: label, target, objective or option."""
+
+
+class GraphError(MipnetError, ValueError):
+    """A graph of units cannot be ranked: weights, shapes, or no unique stationary distribution."""
