@@ -94,7 +94,8 @@ def command(
 
     The cycles of mode "serial" are those of SCALE-Sim's compute engine; its report prints one less
     for every GEMM. Counts of memory accesses are words; partial sums read back are listed apart.
-    Energy is given under two tables, since their rankings may differ.
+    Energy is given under two tables, since their rankings may differ. With --json energy_pj is null
+    under a relative table: energy and energy_unit hold the total.
 
     Exit status: 0 done, 2 bad input (a size below 1, bandwidth 0, a table without units, a mask
     that does not fit).

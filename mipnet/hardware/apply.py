@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,40 +15,50 @@ from mipnet.hardware.evaluate import Shapes, evaluate_kept, evaluate_shapes
 from mipnet.hardware.gemm import Gemm, Workload
 from mipnet.hardware.machine import Machine
 from mipnet.hardware.masks import ElementMask, NMMask, TileMask
+from mipnet.hardware.units import KeptUnits, kept_units
 from mipnet.pruning import LayerMask, Mask
 
 Ints = npt.NDArray[np.int64]
 WeightMask = TileMask | NMMask | ElementMask
 AnyMask = LayerMask | WeightMask
 Masks = Mask | Mapping[str, AnyMask | Iterable[AnyMask]] | None
+Size = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
     """A workload under masks.
 
+    A GEMM is one part, or several where masks leave different shapes of its blocks.
+
     Attributes
     ----------
     shapes : Shapes
-        What is left of every GEMM; sides of 1 where nothing is.
+        What is left of every part; sides of 1 where nothing is.
     present : array of bool
-        GEMMs that are left.
+        Parts that are left.
+    first : array of int64, shape (gemms,)
+        First part of every GEMM.
     tiles : mapping of int to TileMask
-        GEMMs whose zero tiles are skipped.
+        Parts whose zero tiles are skipped.
     patterns : mapping of int to NMMask
-        GEMMs whose PEs choose their inputs.
+        Parts whose PEs choose their inputs.
+    units : KeptUnits
+        Units that are left.
     notes : tuple of str
         What a mask could not save on this machine.
     """
 
     shapes: Shapes
     present: npt.NDArray[np.bool_]
+    first: Ints
     tiles: Mapping[int, TileMask]
     patterns: Mapping[int, NMMask]
+    units: KeptUnits
     notes: tuple[str, ...]
 
     def costs(self, machine: Machine) -> GemmCosts:
-        """Costs of what is left."""
+        """Costs of what is left, one entry per GEMM."""
         whole = np.ones_like(self.shapes.m)
         costs = evaluate_shapes(
             self.shapes, machine.rows * whole, machine.columns * whole, machine
@@ -59,7 +70,20 @@ class Pruned:
         for index, pattern in self.patterns.items():
             found = self._as_denser(index, pattern, machine) - costs.compute_cycles[index]
             stalls[index] = min(stalls[index], found)
-        return replace(costs, stall_cycles=stalls)
+        return replace(costs, stall_cycles=stalls).summed(self.first)
+
+    def sizes(self, index: int) -> tuple[Size, ...]:
+        """M, K, N and repetitions of the parts of a GEMM; K counts inputs.
+
+        One with no repetitions when nothing is left.
+        """
+        end = self.first[index + 1] if index + 1 < len(self.first) else len(self.present)
+        parts = range(int(self.first[index]), int(end))
+        left = [part for part in parts if self.present[part]]
+        columns = (self.shapes.m, self.shapes.inputs, self.shapes.n, self.shapes.count)
+        m, k, n = (int(column[parts[0]]) for column in columns[:3])
+        found = [tuple(int(column[part]) for column in columns) for part in left]
+        return tuple(found) or ((m, k, n, 0),)  # type: ignore[arg-type]
 
     def _as_denser(self, index: int, pattern: NMMask, machine: Machine) -> int:
         """Least cycles with the pattern taken for a denser one, which it is as well.
@@ -89,7 +113,7 @@ def prune(workload: Workload, masks: Masks, machine: Machine) -> Pruned:
     ----------
     workload : Workload
     masks : Mask, or mapping of name to mask(s)
-        Unit masks by unit group, weight masks by GEMM.
+        Unit masks by unit group, weight masks by GEMM or block.
     machine : Machine
 
     Raises
@@ -97,30 +121,24 @@ def prune(workload: Workload, masks: Masks, machine: Machine) -> Pruned:
     MaskError
         When a mask names nothing, or does not fit what it names.
     """
-    weight_masks: dict[str, WeightMask] = {}
-    for name, mask in _listed(masks):
-        if isinstance(mask, LayerMask):
-            continue
-        if name in weight_masks:
-            msg = f"GEMM {name!r} has two weight masks; combine them into one"
-            raise MaskError(msg)
-        weight_masks[name] = mask
-    _check_names(workload, weight_masks)
-    left = _shrunk(workload, unit_masks(masks))
-    present = (left.m > 0) & (left.k > 0) & (left.n > 0) & (left.count > 0)
-    shapes = Shapes.whole(
-        *(np.maximum(side, 1) for side in (left.m, left.k, left.n, left.count, left.unique))
-    )
+    first = np.arange(len(workload))
+    if masks is None:
+        sides = (workload.m, workload.k, workload.n, workload.count, workload.unique)
+        shapes = Shapes.whole(*sides)
+        return Pruned(shapes, first >= 0, first, {}, {}, KeptUnits({}, {}), ())
+    units = kept_units(workload, unit_masks(masks))
+    parts = list(_parts(workload, units, _weight_masks(workload, masks), machine.array))
+    owners, rows = np.array([p.owner for p in parts]), np.array([p.sides for p in parts], np.int64)
+    present = np.asarray((rows > 0).all(axis=1))
+    shapes = Shapes.whole(*np.ascontiguousarray(np.maximum(rows, 1).T))
     columns = {name: value.copy() for name, value in vars(shapes).items()}
     tiles: dict[int, TileMask] = {}
     patterns: dict[int, NMMask] = {}
     notes: list[str] = []
-    names = {name: i for i, name in enumerate(workload.names)} if weight_masks else {}
-    for name, mask in weight_masks.items():
-        i = names[name]
-        if not present[i]:
+    for i, part in enumerate(parts):
+        mask = part.mask
+        if mask is None or not present[i]:
             continue
-        _check_fit(workload.rows[i], mask, int(left.k[i]), int(left.n[i]), machine)
         if isinstance(mask, TileMask):
             present[i] = mask.kept_tiles > 0
             notes.append(_tiled(columns, i, mask, machine))
@@ -134,9 +152,63 @@ def prune(workload: Workload, masks: Masks, machine: Machine) -> Pruned:
             stored, index = mask.storage(machine.precision.weights)
             columns["active"][i] = columns["m"][i] * mask.kept
             columns["stored"][i], columns["index_bytes"][i] = stored, index
+    notes += [
+        f"{count} unit(s) of group {name!r} go along with others: their block of a grouped layer "
+        "is left without inputs or without outputs"
+        for name, count in units.along.items()
+    ]
     return Pruned(
-        Shapes(**columns), present, tiles, patterns, tuple(dict.fromkeys(filter(None, notes)))
+        shapes=Shapes(**columns),
+        present=present,
+        first=np.searchsorted(owners, first),
+        tiles=tiles,
+        patterns=patterns,
+        units=units,
+        notes=tuple(dict.fromkeys(filter(None, notes))),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Equal blocks of a GEMM: sizes (M, K, N, repetitions, different inputs) and weight mask."""
+
+    owner: int
+    sides: tuple[int, int, int, int, int]
+    mask: WeightMask | None
+
+
+def _parts(
+    workload: Workload,
+    units: KeptUnits,
+    masks: Mapping[tuple[int, int | None], WeightMask],
+    array: str,
+) -> Iterator[_Part]:
+    """Parts of all GEMMs in order; equal blocks under equal masks are one."""
+    masked = {index for index, _ in masks}
+    columns = (workload.m.tolist(), workload.count.tolist(), workload.unique.tolist())
+    for i, (gemm, m, count, unique) in enumerate(zip(workload.rows, *columns, strict=True)):
+        ks, ns = (sides.tolist() for sides in units.blocks(gemm))
+        each = units.repeats(gemm, count) // gemm.blocks
+        found: dict[object, tuple[int, int, int, WeightMask | None]] = {}
+        for block, (k, n) in enumerate(zip(ks, ns, strict=True)):
+            mask = masks.get((i, block), masks.get((i, None))) if i in masked else None
+            if mask is not None and k and n:
+                name = gemm.name if (i, None) in masks else f"{gemm.name}[{block}]"
+                _check_fit(name, mask, gemm, (k, n), array)
+            key = (k, n, _key(mask))
+            times = found[key][2] if key in found else 0
+            found[key] = (k, n, times + each, mask)
+        for k, n, times, mask in found.values():
+            yield _Part(i, (m, k, n, times, -(-unique * k // gemm.k)), mask)
+
+
+def _key(mask: WeightMask | None) -> object:
+    """Equal for masks that cost the same."""
+    if isinstance(mask, TileMask):
+        return mask.shape, mask.tile_map, mask.keep.tobytes()
+    if isinstance(mask, ElementMask):
+        return mask.kept, mask.compressed
+    return mask
 
 
 def _listed(masks: Masks) -> list[tuple[str, AnyMask]]:
@@ -163,68 +235,58 @@ def _listed(masks: Masks) -> list[tuple[str, AnyMask]]:
     return pairs
 
 
-def group_units(workload: Workload) -> dict[str, int]:
-    """Count the units of every unit group of a workload."""
-    return {g.outputs: g.units or g.n for g in workload.rows if g.outputs is not None}
-
-
-def _shrunk(workload: Workload, units: Mapping[str, LayerMask]) -> Workload:
-    """Workload without the removed units; sides may be 0."""
-    if not units:
-        return workload
-    groups = group_units(workload)
-    for name, mask in units.items():
-        if name not in groups:
-            msg = f"no unit group {name!r}; groups with removable units: {list(groups)}"
+def _weight_masks(workload: Workload, masks: Masks) -> dict[tuple[int, int | None], WeightMask]:
+    """Weight masks by GEMM and block; all blocks of a GEMM are None."""
+    named = [(name, mask) for name, mask in _listed(masks) if not isinstance(mask, LayerMask)]
+    places = {gemm.name: i for i, gemm in enumerate(workload.rows)} if named else {}
+    found: dict[tuple[int, int | None], WeightMask] = {}
+    for name, mask in named:
+        place = _place(workload, places, name, mask)
+        twice = place in found or (place[1] is not None and (place[0], None) in found)
+        if twice or (place[1] is None and any(index == place[0] for index, _ in found)):
+            msg = f"GEMM {name!r} has two weight masks; combine them into one"
             raise MaskError(msg)
-        if mask.width != groups[name]:
-            msg = f"group {name!r} has {groups[name]} units, the mask has {mask.width}"
-            raise MaskError(msg)
-
-    def left(size: int, gemm: Gemm, group: str | None) -> int:
-        if group is None or group not in units:
-            return size
-        each, rest = divmod(size, units[group].width)
-        if rest:
-            msg = f"GEMM {gemm.name!r}: {size} is no multiple of the {units[group].width} units of "
-            msg += f"group {group!r}"
-            raise MaskError(msg)
-        return each * len(units[group].kept)
-
-    rows = []
-    batched = zip(workload.count.tolist(), workload.unique.tolist(), strict=True)
-    for gemm, (repeats, unique) in zip(workload.rows, batched, strict=True):
-        k, n = left(gemm.k, gemm, gemm.inputs), left(gemm.n, gemm, gemm.outputs)
-        rows.append((k, n, left(repeats, gemm, gemm.repeats), -(-unique * k // gemm.k)))
-    k, n, count, unique = np.array(rows, dtype=np.int64).T
-    return Workload(workload.m, k, n, count, unique, workload.gemms)
+        found[place] = mask
+    return found
 
 
-def _check_names(workload: Workload, masks: Mapping[str, WeightMask]) -> None:
-    if not masks:
-        return
-    known = {gemm.name: gemm for gemm in workload.rows}
-    for name, mask in masks.items():
-        if name not in known:
-            msg = f"no GEMM {name!r} for its {type(mask).__name__}; GEMMs: {list(known)}"
-            raise MaskError(msg)
-        if not known[name].weights:
-            msg = f"GEMM {name!r} multiplies activations: it has no weights to mask"
-            raise MaskError(msg)
-        if known[name].count > 1 and not isinstance(mask, NMMask):
-            msg = f"GEMM {name!r} is repeated {known[name].count} times with other weights; give "
-            msg += "each repetition a GEMM and a mask of its own"
-            raise MaskError(msg)
-
-
-def _check_fit(gemm: Gemm, mask: WeightMask, k: int, n: int, machine: Machine) -> None:
-    if isinstance(mask, TileMask) and mask.tile != (machine.rows, machine.columns):
-        msg = f"GEMM {gemm.name!r}: tiles of {mask.size} do not match the {machine.array} array; "
-        msg += f"use array={mask.size}, or mask.retile({machine.array!r})"
+def _place(
+    workload: Workload, places: Mapping[str, int], name: str, mask: WeightMask
+) -> tuple[int, int | None]:
+    """GEMM and block that a weight mask names."""
+    block: int | None = None
+    index = places.get(name)
+    if index is None and (match := re.fullmatch(r"(.+)\[(\d+)\]", name)):
+        index, block = places.get(match[1]), int(match[2])
+    if index is None or (block is not None and block >= workload.rows[index].blocks):
+        msg = f"no GEMM {name!r} for its {type(mask).__name__}; GEMMs: {list(places)}"
         raise MaskError(msg)
-    if not isinstance(mask, NMMask) and mask.shape != (k, n):
-        was = f" ({gemm.k}x{gemm.n} before its unit masks)" if (k, n) != (gemm.k, gemm.n) else ""
-        msg = f"GEMM {gemm.name!r}: the mask is {mask.shape[0]}x{mask.shape[1]}, the weights are "
+    gemm = workload.rows[index]
+    if not gemm.weights:
+        msg = f"GEMM {name!r} multiplies activations: it has no weights to mask"
+        raise MaskError(msg)
+    if isinstance(mask, NMMask):
+        return index, block
+    if block is None and gemm.blocks > 1:
+        msg = f"GEMM {name!r} has {gemm.blocks} blocks with weights of their own; give each a mask "
+        msg += f"under its name, {name + '[0]'!r} to {f'{name}[{gemm.blocks - 1}]'!r}"
+        raise MaskError(msg)
+    if gemm.count > gemm.blocks:
+        msg = f"GEMM {name!r} is repeated {gemm.count // gemm.blocks} times with other weights; "
+        msg += "give each repetition a GEMM and a mask of its own"
+        raise MaskError(msg)
+    return index, block
+
+
+def _check_fit(name: str, mask: WeightMask, gemm: Gemm, sides: tuple[int, int], array: str) -> None:
+    if isinstance(mask, TileMask) and mask.size != array:
+        msg = f"GEMM {name!r}: tiles of {mask.size} do not match the {array} array; use "
+        msg += f"array={mask.size}, or mask.retile({array!r})"
+        raise MaskError(msg)
+    if not isinstance(mask, NMMask) and mask.shape != sides:
+        k, n = sides
+        was = f" ({gemm.k}x{gemm.n} before its unit masks)" if sides != (gemm.k, gemm.n) else ""
+        msg = f"GEMM {name!r}: the mask is {mask.shape[0]}x{mask.shape[1]}, the weights are "
         msg += f"{k}x{n}{was}; rows are inputs, columns are outputs"
         raise MaskError(msg)
 

@@ -66,7 +66,7 @@ def conv(
     batch : int
     stride, padding, dilation : int or sequence of int
     groups : int
-        Channel groups; each is one repetition.
+        Channel groups; each is one repetition, and a block of its own for masks.
     name : str
     inputs : str, optional
         Unit group of the input channels.
@@ -102,17 +102,17 @@ def conv(
         m *= whole(f"convolution {name!r}: output side", out)
         volume *= size
         k *= side
-    whole_groups = groups == 1
     return Gemm(
         name,
         m,
         k,
         channels[1] // groups,
         count=groups,
-        inputs=inputs if whole_groups else None,
-        outputs=name if whole_groups else None,
+        inputs=inputs,
+        outputs=name,
         # A kernel smaller than its stride skips inputs.
         unique_inputs=min(volume, m * k),
+        blocks=groups,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from mipnet.hardware.apply import Masks, prune, unit_masks
+from mipnet.hardware.apply import Masks, Pruned, prune, unit_masks
 from mipnet.hardware.costs import GemmCosts
 from mipnet.hardware.energy import EnergyTable, energy_table
 from mipnet.hardware.extract import extract
@@ -136,7 +137,7 @@ def cost(
         costs=after,
         energies_before=tuple(prices[0]),
         energies=tuple(prices[-1]),
-        packings=_packings(workload, mask, machine),
+        packings=_packings(workload, mask, pruned, machine),
         notes=(*pruned.notes, *_notes(workload, after, machine)),
         source="shapes" if network is None else network.source,
     )
@@ -219,8 +220,7 @@ def _workload(source: object, batch: int) -> tuple[Workload, Network | None]:
     m = np.where(products, workload.m, workload.m * items)
     count = np.where(products, workload.count * items, workload.count)
     unique = np.where(products, workload.unique, workload.unique * items)
-    batched = Workload(m, workload.k, workload.n, count, unique, workload.rows)
-    return batched, network
+    return replace(workload, m=m, count=count, unique=unique, gemms=workload.rows), network
 
 
 def _check_model(mask: Mask, network: Network) -> None:
@@ -229,14 +229,16 @@ def _check_model(mask: Mask, network: Network) -> None:
         mask.check(network)
 
 
-def _packings(workload: Workload, mask: Masks, machine: Machine) -> dict[str, Packing]:
+def _packings(
+    workload: Workload, mask: Masks, pruned: Pruned, machine: Machine
+) -> dict[str, Packing]:
     """Packing of the first GEMM whose columns a unit mask thins out."""
     if mask is None:
         return {}
     found = {}
-    for group, layer in unit_masks(mask).items():
+    for group in unit_masks(mask):
         gemm = next(g for g in workload.rows if g.outputs == group)
-        keep = np.repeat(layer.keep, gemm.n // layer.width)
+        keep = pruned.units.outputs(gemm)
         found[group] = pack_units(keep, gemm.k, (machine.rows, machine.columns))
     return found
 
@@ -266,4 +268,7 @@ def _notes(workload: Workload, costs: GemmCosts, machine: Machine) -> list[str]:
             f"two working tiles of {int((~costs.buffered).sum())} GEMM(s), first {first!r}, do not "
             "fit their buffers: transfers do not overlap with computing"
         )
+    if workload.beside:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(workload.beside.values()).items())
+        notes.append(f"beside the array, without a GEMM and at no cost: {kinds}")
     return notes

@@ -236,6 +236,25 @@ class GemmCosts:
                 arrays[f.name] = values
         return replace(self, **arrays)
 
+    def summed(self, first: Ints) -> Self:
+        """Return the counts of successive entries as one.
+
+        Parameters
+        ----------
+        first : array of int64
+            Index of the first entry of each sum, from 0.
+        """
+        if len(first) == len(self.count):
+            return self
+        ways: dict[str, np.ufunc] = {"choices": np.maximum, "spilled": np.logical_or}
+        ways |= {"buffered": np.logical_and, "cells": np.maximum}
+        arrays: dict[str, Any] = {
+            f.name: ways.get(f.name, np.add).reduceat(getattr(self, f.name), first)
+            for f in fields(self)
+            if f.name != "precision"
+        }
+        return replace(self, **arrays)
+
 
 def _share(part: Any, whole: Any) -> float:
     total = float(np.sum(whole))

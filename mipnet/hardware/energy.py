@@ -12,10 +12,10 @@ A table is a TOML file::
     kind = "sram"                # arithmetic, register, hop, mux, sram, dram or leakage
     value = 20.0
     unit = "pJ/access"           # fJ, pJ, nJ or MAC, per op, access, word, bit, byte or cycle
-    width_bits = 64              # of one access, or of the operands; or "unrecorded"
+    width_bits = 64              # of one access, or of the operands; "unrecorded" needs a note
     capacity_bytes = 32768       # sram only
     direction = "read"           # optional: an entry for each direction
-    node_nm = 45                 # or "unrecorded"
+    node_nm = 45                 # "unrecorded" needs a note that says why
     voltage = 0.9                # optional, like note
     source = "..."
     year = 2014
@@ -315,6 +315,10 @@ def _entry(name: str, plain: Any) -> Entry:
             raise ReadError(msg)
     if per == "access" and "width_bits" not in fields:
         msg = f"entry {name!r}: {unit} needs width_bits, the bits of one access"
+        raise ReadError(msg)
+    blank = [field for field in _MAY_BE_UNRECORDED if field not in fields]
+    if blank and not str(fields.get("note", "")).strip():
+        msg = f"entry {name!r}: {' and '.join(blank)} unrecorded; say why in its note"
         raise ReadError(msg)
     direction = plain.get("direction", "both")
     if direction not in DIRECTIONS:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mipnet.errors import QueryError, UnsupportedError
 from mipnet.hardware.gemm import Gemm, Workload
-from mipnet.network import INPUT, Layer, Network
+from mipnet.network import INPUT, Layer, Network, Node
 
 Array = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ CARRIERS = {
     *("AvgPool", "MaxPool", "GlobalAvgPool", "GlobalMaxPool"),
 }
 #: Layers that run beside the array as well, but may mix or move units.
-MOVERS = {"Add", "Concat", "Reshape", "Slice", "Transpose"}
+MIXERS = {"Add", "Concat", "LogSoftmax", "Reshape", "Slice", "Softmax", "Transpose"}
 
 
 def register_gemm(*kinds: str) -> Callable[[Rule], Rule]:
@@ -65,25 +65,27 @@ def affine(layer: Any, source: Shape, target: Shape) -> Sequence[Gemm]:
 def convolution(layer: Any, source: Shape, target: Shape) -> Sequence[Gemm]:
     """Im2col: a row for every output position, a column for every output channel.
 
-    Weights of shape (out, in / groups, *kernel), images of shape (channels, *sides).
+    Weights of shape (out, in / groups, *kernel), images of shape (channels, *sides). Channel groups
+    are repetitions, each with a block of the channels.
     """
     n_out, n_in = layer.weight.shape[:2]
     groups = source[0] // n_in
     positions, k = math.prod(target[1:]), n_in * math.prod(layer.weight.shape[2:])
     unique = min(n_in * math.prod(source[1:]), positions * k)
-    mark = "" if groups == 1 else None
-    return (Gemm("", positions, k, n_out // groups, groups, outputs=mark, unique_inputs=unique),)
+    n = n_out // groups
+    return (Gemm("", positions, k, n, groups, outputs="", unique_inputs=unique, blocks=groups),)
 
 
 def extract(network: Network) -> Workload:
     """GEMMs of a network for one item, named after their layers.
 
-    Activations, normalisation, pooling and reshaping run beside the array and have none.
+    Activations, normalisation, pooling, sums and reshaping run beside the array and have none:
+    ``beside`` of the result lists them. Nothing is left out silently.
 
     Raises
     ------
     UnsupportedError
-        Listing every layer that has parameters and no rule.
+        Listing every layer of a kind that has no rule.
     QueryError
         When no layer has a GEMM.
 
@@ -96,8 +98,8 @@ def extract(network: Network) -> Workload:
     >>> [(g.name, g.m, g.k, g.n, g.inputs, g.outputs) for g in extract(net).rows]
     [('affine0', 1, 2, 3, None, 'affine0'), ('affine1', 1, 3, 1, 'affine0', None)]
     """
-    beside = {*RULES, *CARRIERS, *MOVERS}
-    odd = [n for n in network.nodes if n.layer.kind not in beside and n.layer.parameters]
+    known = {*RULES, *CARRIERS, *MIXERS}
+    odd = [n for n in network.nodes if n.layer.kind not in known]
     if odd:
         what = [f"layer {n.name!r} of kind {n.layer.kind} has no GEMM rule" for n in odd]
         raise UnsupportedError("hardware cost (see mipnet.hardware.register_gemm)", what)
@@ -126,7 +128,8 @@ def extract(network: Network) -> Workload:
     if not gemms:
         msg = "the network has no layer that multiplies weights: nothing runs on the array"
         raise QueryError(msg)
-    return Workload.of(gemms)
+    beside = {n.name: n.layer.kind for n in network.nodes if not found.get(n.name)}
+    return replace(Workload.of(gemms), beside=beside)
 
 
 def _groups(
@@ -142,7 +145,7 @@ def _groups(
         sources = [carried[name] for name in node.inputs]
         parts = found.get(node.name)
         if parts is not None:
-            simple = len(parts) == 1 and parts[0].count == 1
+            simple = len(parts) == 1 and parts[0].count == parts[0].blocks
             carried[node.name] = node.name if simple and parts[0].outputs is not None else None
             keeps = simple
         else:
@@ -157,13 +160,14 @@ def _groups(
 def weight_matrices(network: Network) -> dict[str, Array]:
     """Weights (K x N) of the GEMMs of a network, by name; those of convolutions by im2col.
 
-    Grouped convolutions, whose groups have weights of their own, are left out.
+    The channel groups of a convolution have a matrix each, called ``layer[group]``.
     """
-    return {
-        node.name: layer.weight.reshape(len(layer.weight), -1).T
-        for node in network.nodes
-        if (layer := _weighted(node.layer)) is not None
-    }
+    found = {}
+    for node in network.nodes:
+        for name, rows in _weighted(node):
+            block = node.layer.weight[rows]  # type: ignore[attr-defined]
+            found[name] = block.reshape(len(block), -1).T
+    return found
 
 
 def with_matrices(network: Network, weights: Mapping[str, npt.ArrayLike]) -> Network:
@@ -175,19 +179,32 @@ def with_matrices(network: Network, weights: Mapping[str, npt.ArrayLike]) -> Net
         When a name or a shape does not fit.
     """
     known = weight_matrices(network)
-    layers: dict[str, Layer] = {}
+    places = {name: (node, rows) for node in network.nodes for name, rows in _weighted(node)}
+    changed: dict[str, Array] = {}
     for name, matrix in weights.items():
         values = np.asarray(matrix, dtype=np.float64)
         if name not in known or values.shape != known[name].shape:
             msg = f"no layer {name!r} with weights of shape {values.shape}; there are "
             msg += ", ".join(f"{n!r} {w.shape}" for n, w in known.items())
             raise QueryError(msg)
-        layer: Any = network.by_name[name].layer
-        layers[name] = replace(layer, weight=values.T.reshape(layer.weight.shape))
+        node, rows = places[name]
+        layer: Any = node.layer
+        whole = changed.setdefault(node.name, layer.weight.copy())
+        whole[rows] = values.T.reshape(whole[rows].shape)
+    layers: dict[str, Layer] = {}
+    for name, whole in changed.items():
+        layer = network.by_name[name].layer
+        layers[name] = replace(layer, weight=whole)
     return network.with_layers(layers)
 
 
-def _weighted(layer: Any) -> Any:
-    """Return the layer if it is one GEMM with one weight matrix."""
-    fits = layer.kind in RULES and hasattr(layer, "weight") and getattr(layer, "groups", 1) == 1
-    return layer if fits else None
+def _weighted(node: Node) -> list[tuple[str, slice]]:
+    """Names of the weight matrices of a layer that is one GEMM, and the outputs of each."""
+    layer: Any = node.layer
+    if layer.kind not in RULES or not hasattr(layer, "weight"):
+        return []
+    groups = getattr(layer, "groups", 1)
+    if groups == 1:
+        return [(node.name, slice(None))]
+    n = len(layer.weight) // groups
+    return [(f"{node.name}[{g}]", slice(g * n, (g + 1) * n)) for g in range(groups)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,11 +40,15 @@ class Gemm:
     unique_inputs : int, optional
         Different words among the M x K inputs of one repetition; fewer than M K where im2col
         repeats them.
+    blocks : int
+        Diagonal blocks of the layer (channel groups of a convolution). Each repetition, or an
+        equal share of them, is one block: the groups ``inputs`` and ``outputs`` hold K and N words
+        of every block in turn. Weight masks of a block are named ``name[block]``.
 
     Raises
     ------
     QueryError
-        When a size is no whole number of at least 1.
+        When a size is no whole number of at least 1, or ``count`` is no multiple of ``blocks``.
     """
 
     name: str
@@ -58,13 +62,18 @@ class Gemm:
     units: int | None = None
     weights: bool = True
     unique_inputs: int | None = None
+    blocks: int = 1
 
     def __post_init__(self) -> None:
-        for size in ("m", "k", "n", "count", "units", "unique_inputs"):
+        for size in ("m", "k", "n", "count", "units", "unique_inputs", "blocks"):
             value = getattr(self, size)
-            if value is not None or size in {"m", "k", "n", "count"}:
+            if value is not None or size not in {"units", "unique_inputs"}:
                 label = f"GEMM {self.name!r}: {size.upper() if size in 'mkn' else size}"
                 object.__setattr__(self, size, whole(label, value))
+        if self.count % self.blocks:
+            msg = f"GEMM {self.name!r}: its {self.count} repetitions do not divide into "
+            msg += f"{self.blocks} blocks"
+            raise QueryError(msg)
 
     def renamed(self, name: str) -> Gemm:
         """Return the same GEMM under another name."""
@@ -81,6 +90,8 @@ class Workload:
         ``unique`` holds the different input words of one repetition.
     gemms : tuple of Gemm, optional
         Names and unit groups; absent for bare shapes, which are called gemm0, gemm1, ...
+    beside : mapping of str to str
+        Kind of every layer of a network that has no GEMM, by name: it runs beside the array.
     """
 
     m: Ints
@@ -89,6 +100,7 @@ class Workload:
     count: Ints
     unique: Ints
     gemms: tuple[Gemm, ...] | None = None
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(gemms: Iterable[Gemm]) -> Workload:

@@ -33,7 +33,11 @@ def weights_of(values: npt.ArrayLike, what: str = "weights") -> npt.NDArray[Any]
     MaskError
         When it is none.
     """
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged rows, tensors with gradients
+        msg = f"{what}: cannot be made a matrix (K x N) of numbers: {error}"
+        raise MaskError(msg) from error
     number = np.issubdtype(array.dtype, np.number) and not np.iscomplexobj(array)
     if array.ndim != 2 or not array.size or not (number or array.dtype == np.bool_):
         msg = f"{what} must be a matrix (K x N) of numbers, not {array.dtype} {array.shape}"

@@ -108,7 +108,7 @@ def pack(
         msg = f"axes {axes!r} is unknown; choose one of {', '.join(AXES)}"
         raise MaskError(msg)
     if isinstance(weights, LayerMask):
-        return pack_units(weights.keep, inputs, tile)
+        return pack_units(weights.keep[None], inputs, tile)
     flags = weights.elements if isinstance(weights, TileMask) else weights_of(weights) != 0
     rows, columns = sides(tile)
     orders = [np.arange(side) for side in flags.shape]
@@ -143,20 +143,22 @@ def pack_units(keep: Flags, inputs: int, tile: object) -> Packing:
 
     Parameters
     ----------
-    keep : array of bool, shape (N,)
+    keep : array of bool, shape (blocks, N)
+        Outputs stay in their block, since blocks have inputs of their own.
     inputs : int
-        K, all of them in use.
+        K of each block, all of them in use.
     tile : int, (int, int) or text such as "16x16"
     """
     rows, columns = sides(tile)
     high = -(-inputs // rows)
-    used = np.add.reduceat(keep.astype(np.int64), np.arange(0, len(keep), columns)) > 0
-    packed = high * -(-int(keep.sum()) // columns)
+    used = np.add.reduceat(keep.astype(np.int64), np.arange(0, keep.shape[1], columns), axis=1) > 0
+    packed = high * int((-(-keep.sum(axis=1) // columns)).sum())
+    order = np.argsort(~keep, axis=1, kind="stable")
     return Packing(
-        inputs=np.arange(inputs),
-        outputs=np.argsort(~keep, kind="stable"),
+        inputs=np.arange(inputs * len(keep)),
+        outputs=(order + keep.shape[1] * np.arange(len(keep))[:, None]).reshape(-1),
         tile=(rows, columns),
-        tiles=high * len(used),
+        tiles=high * used.size,
         tiles_before=high * int(used.sum()),
         tiles_after=packed,
         lower_bound=packed,

@@ -27,7 +27,7 @@ def row(layer: LayerCost, columns: int) -> tuple[str, ...]:
     old, new = layer.before, layer.after
     cells = (
         layer.name,
-        _change(_size(layer.size_before), _size(layer.size)),
+        _change(_size(layer.size_before), _sizes(layer.parts)),
         _change(f"{old.cycles:,}", f"{new.cycles:,}"),
         _change(f"{old.stall_cycles:,}", f"{new.stall_cycles:,}"),
         _change(f"{old.utilization:.1%}", f"{new.utilization:.1%}"),
@@ -126,6 +126,12 @@ def plain_table(
 
 def _change(before: str, after: str) -> str:
     return after if before == after else f"{before} → {after}"
+
+
+def _sizes(parts: Sequence[tuple[int, int, int, int]]) -> str:
+    """First two shapes, and how many more there are."""
+    more = f" + {len(parts) - 2} other shapes" if len(parts) > 2 else ""
+    return " + ".join(map(_size, parts[:2])) + more
 
 
 def _size(size: tuple[int, int, int, int]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mipnet.errors import MissingPackageError
-from mipnet.hardware.apply import Masks, Pruned, prune
+from mipnet.hardware.apply import Masks, Pruned, Size, prune
 from mipnet.hardware.costs import Figures, GemmCosts
 from mipnet.hardware.energy import EnergyTable
 from mipnet.hardware.gemm import Workload
@@ -32,8 +32,11 @@ class LayerCost:
     Attributes
     ----------
     name : str
-    size_before, size : (int, int, int, int)
-        M, K, N and repetitions; K counts inputs.
+    size_before : (int, int, int, int)
+        M, K, N and repetitions.
+    parts : tuple of (int, int, int, int)
+        What is left; K counts inputs. Several where masks leave different shapes of the blocks of
+        a grouped convolution; one with no repetitions where nothing is left.
     before, after : Figures
     energy_before, energy : float
         Under the first table, in its unit.
@@ -41,13 +44,19 @@ class LayerCost:
     """
 
     name: str
-    size_before: tuple[int, int, int, int]
-    size: tuple[int, int, int, int]
+    size_before: Size
+    parts: tuple[Size, ...]
     before: Figures
     after: Figures
     energy_before: float
     energy: float
     savings: Savings
+
+    @property
+    def size(self) -> Size:
+        """M, the largest K and N of the parts, and all repetitions."""
+        m, k, n, count = zip(*self.parts, strict=True)
+        return m[0], max(k), max(n), sum(count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,16 +213,15 @@ class HardwareCost:
     @cached_property
     def layers(self) -> tuple[LayerCost, ...]:
         """One entry per GEMM, in order."""
-        old, new = self.workload, self.pruned.shapes
+        old = self.workload
         energy_before, energy = self.energies_before[0].total, self.energies[0].total
         rows = []
         for i, name in enumerate(self.workload.names):
-            left = (new.m[i], new.inputs[i], new.n[i], new.count[i] * self.pruned.present[i])
             rows.append(
                 LayerCost(
                     name=name,
                     size_before=(int(old.m[i]), int(old.k[i]), int(old.n[i]), int(old.count[i])),
-                    size=tuple(int(side) for side in left),  # type: ignore[arg-type]
+                    parts=self.pruned.sizes(i),
                     before=self.costs_before.figures(i),
                     after=self.costs.figures(i),
                     energy_before=float(energy_before[i]),
@@ -266,9 +274,10 @@ class HardwareCost:
             raise MissingPackageError(package, purpose, extra) from error
         names = [f.name for f in fields(Figures)]
         columns: dict[str, Any] = {"layer": self.workload.names}
-        old, new, present = self.workload, self.pruned.shapes, self.pruned.present
+        old = self.workload
         columns |= {"m": old.m, "k_before": old.k, "n_before": old.n, "count_before": old.count}
-        columns |= {"k": new.inputs, "n": new.n, "count": new.count * present}
+        sizes = np.array([layer.size for layer in self.layers])
+        columns |= {"k": sizes[:, 1], "n": sizes[:, 2], "count": sizes[:, 3]}
         for name in names:
             columns[f"{name}_before"] = getattr(self.costs_before, name)
             columns[name] = getattr(self.costs, name)
@@ -336,6 +345,7 @@ def _layer(layer: LayerCost) -> dict[str, Any]:
     return {
         "name": layer.name,
         **dict(zip(names, layer.size, strict=True)),
+        "parts": [dict(zip(names, part, strict=True)) for part in layer.parts],
         **asdict(layer.after),
         "energy": layer.energy,
         "before": {

@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import QueryError
-from mipnet.hardware.apply import group_units
+from mipnet.hardware.apply import prune
 from mipnet.hardware.evaluate import Shapes, evaluate_shapes
 from mipnet.hardware.gemm import Workload
 from mipnet.hardware.machine import Machine
+from mipnet.hardware.units import group_units
+from mipnet.pruning import LayerMask
 
 Ints = npt.NDArray[np.int64]
 
@@ -25,7 +27,7 @@ class Staircase:
     group : str
     machine : Machine
     widths : array of int64
-        1 to the number of units.
+        1 to the number of units, of which the first ones are kept.
     cycles : array of int64
         Of the whole workload, memory stalls included.
     """
@@ -74,6 +76,8 @@ def staircase(workload: Workload, group: str, machine: Machine) -> Staircase:
         raise QueryError(msg)
     units = groups[group]
     widths = np.arange(1, units + 1)
+    if any(gemm.blocks > 1 for gemm in workload.rows):
+        return Staircase(group, machine, widths, _one_by_one(workload, group, units, machine))
     total = np.zeros(units, np.int64)
     for i, gemm in enumerate(workload.rows):
         sides = {"m": int(workload.m[i]), "k": gemm.k, "n": gemm.n, "count": int(workload.count[i])}
@@ -89,3 +93,10 @@ def staircase(workload: Workload, group: str, machine: Machine) -> Staircase:
         costs = evaluate_shapes(shapes, machine.rows * ones, machine.columns * ones, machine)
         total += costs.cycles
     return Staircase(group, machine, widths, total)
+
+
+def _one_by_one(workload: Workload, group: str, units: int, machine: Machine) -> Ints:
+    """Cycles of every width where blocks end up with shapes of their own."""
+    masks = (LayerMask(np.arange(width), units) for width in range(1, units + 1))
+    costs = (prune(workload, {group: mask}, machine).costs(machine) for mask in masks)
+    return np.array([found.cycles.sum() for found in costs], dtype=np.int64)

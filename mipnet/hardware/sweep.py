@@ -19,7 +19,7 @@ from mipnet.hardware.design import DesignPoint, DesignSpace
 from mipnet.hardware.extract import weight_matrices, with_matrices
 from mipnet.hardware.machine import sides
 from mipnet.hardware.masks import TileMask
-from mipnet.hardware.tiles import prune_tiles
+from mipnet.hardware.tiles import named_weights, prune_tiles
 from mipnet.network import Network
 
 
@@ -70,7 +70,8 @@ def sweep(
     if not arrays or not rates or not dataflows or (tiles is not None and not tiles):
         msg = "a sweep needs at least one array, dataflow, rate and tile size"
         raise QueryError(msg)
-    models = _Models(network if weights is None else None, matrices or {}, accuracy, ties)
+    matrices = named_weights(matrices) if matrices is not None else {}
+    models = _Models(network if weights is None else None, matrices, accuracy, ties)
     candidates = [
         models.pruned(tile, rate)
         for tile in dict.fromkeys(map(sides, arrays if tiles is None else tiles))

@@ -9,6 +9,7 @@ and every tile at or below it is zeroed: at least floor(p T) + 1 of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,24 @@ def tile_scores(weights: npt.ArrayLike, tile: object) -> Array:
     return np.asarray(sums / np.outer(heights, widths))
 
 
+def named_weights(weights: object) -> dict[str, npt.NDArray[Any]]:
+    """Matrices of finite numbers by name.
+
+    Raises
+    ------
+    MaskError
+        When there is none, something else is among them, or they have no names.
+    """
+    if not isinstance(weights, Mapping):
+        msg = "weights come as a mapping of names to matrices (K x N), such as {'fc': weights}, "
+        msg += f"not as {type(weights).__name__}"
+        raise MaskError(msg)
+    if not weights:
+        msg = "no weight matrix to prune tiles of"
+        raise MaskError(msg)
+    return {str(name): weights_of(w, f"weights of {name!r}") for name, w in weights.items()}
+
+
 def prune_tiles(
     weights: Mapping[str, npt.ArrayLike], tile: object, rate: float, *, ties: str = "sasp"
 ) -> dict[str, TileMask]:
@@ -52,7 +71,8 @@ def prune_tiles(
     Raises
     ------
     MaskError
-        When the rate lies outside 0 to 1, or something is no matrix of finite numbers.
+        When the rate lies outside 0 to 1, something is no matrix of finite numbers, or the
+        matrices are not named.
 
     Examples
     --------
@@ -70,11 +90,8 @@ def prune_tiles(
     ):
         msg = f"the rate of tiles to zero must lie between 0 and 1, not {rate!r}"
         raise MaskError(msg)
-    if not weights:
-        msg = "no weight matrix to prune tiles of"
-        raise MaskError(msg)
     size = sides(tile)
-    scores = {name: tile_scores(matrix, size) for name, matrix in weights.items()}
+    scores = {name: tile_scores(matrix, size) for name, matrix in named_weights(weights).items()}
     pooled = np.concatenate([values.reshape(-1) for values in scores.values()])
     count = int(rate * pooled.size)
     kept = np.ones(pooled.size, bool)

@@ -66,6 +66,24 @@ def test_every_shipped_value_has_a_birth_certificate(name: str) -> None:
     plain = tomllib.loads((files("mipnet.hardware") / "tables" / f"{name}.toml").read_text())
     for entry in plain["entries"].values():
         assert {"value", "unit", "width_bits", "node_nm", "source", "year"} <= set(entry)
+        if "unrecorded" in entry.values():
+            assert "unrecorded" in entry["note"]
+
+
+def test_only_what_a_source_does_not_give_is_left_out() -> None:
+    blank = {
+        name: {
+            field
+            for entry in energy_table(name).entries.values()
+            for field in ("width_bits", "node_nm")
+            if getattr(entry, field) is None
+        }
+        for name in SHIPPED
+    }
+    assert {name: fields for name, fields in blank.items() if fields} == {
+        "relative_maestro": {"width_bits", "node_nm"},
+        "zigzag_tpu": {"node_nm"},
+    }
 
 
 def test_the_default_and_a_relative_table_are_there() -> None:
@@ -145,6 +163,7 @@ width_bits = "unrecorded"
 node_nm = "unrecorded"
 source = "measured here"
 year = 2026
+note = "one PE of a chip whose node is not told"
 """
     halves = OWN.replace("[entries.dram]", "[entries.dram_write]").replace(
         'kind = "dram"', 'kind = "dram"\ndirection = "write"'
@@ -189,6 +208,7 @@ def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
         ('"sram"', '"flash"', "none of"),
         ('["mac"]', '["multiply"]', "no arithmetic entries"),
         ('width_bits = 64', 'width_bits = "unrecorded"', "needs width_bits"),
+        ('node_nm = 28', 'node_nm = "unrecorded"', "node_nm unrecorded; say why"),
         ('name = "own"', 'colour = "red"', "unknown fields"),
         ('name = "own"', "name = ", "own.toml"),
         ("8.0\nunit = \"pJ/access\"", "8.0\nunit = \"MAC/access\"", "relative to a MAC"),

@@ -24,9 +24,10 @@ from mipnet.hardware import (
     weight_matrices,
     with_matrices,
 )
-from mipnet.hardware.extract import CARRIERS, RULES
+from mipnet.hardware.extract import CARRIERS, MIXERS, RULES
 from mipnet.network import Affine, Flatten, Network, Node, ReLU
-from mipnet.network.layers import Add, BatchNorm, Conv, MaxPool
+from mipnet.network.layers import Add, BatchNorm, Conv, MaxPool, Softmax
+from mipnet.network.layers.base import LAYERS
 from mipnet.pruning import LayerMask
 
 
@@ -108,6 +109,32 @@ def test_a_rule_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     work = extract(mlp(2, 3))
     assert work.names == ("affine0.0", "affine0.1")
     assert [g.outputs for g in work.rows] == [None, None]
+
+
+def test_layers_beside_the_array_are_said() -> None:
+    """Every kind of layer either has a rule or is known to need none."""
+    assert set(LAYERS) <= {*RULES, *CARRIERS, *MIXERS}
+    rng = np.random.default_rng(0)
+    net = Network.sequential(
+        [
+            Conv(rng.normal(size=(2, 1, 3)), np.zeros(2)),
+            ReLU(),
+            MaxPool((2,)),
+            ReLU(),
+            Flatten(),
+            Affine(np.ones((3, 6)), np.zeros(3)),
+            Softmax(),
+        ],
+        (1, 8),
+    )
+    found = cost(net, array=4)
+    assert list(found.workload.beside.values()) == ["ReLU", "MaxPool", "ReLU", "Flatten", "Softmax"]
+    said = (
+        "beside the array, without a GEMM and at no cost: 2 ReLU, 1 MaxPool, 1 Flatten, 1 Softmax"
+    )
+    assert said in found.notes
+    assert said in str(cost(net, array=4, batch=3))
+    assert not any("beside" in note for note in cost((4, 4, 4)).notes)
 
 
 def test_nothing_to_run() -> None:
@@ -308,13 +335,3 @@ def test_units_that_merge_stay_whole() -> None:
     assert [(g.inputs, g.outputs) for g in extract(net).rows] == [(None, None)] * 3
     with pytest.raises(MaskError, match="no unit group 'a'"):
         cost(net, {"a": LayerMask(np.arange(2), 4)})
-
-
-def test_grouped_convolutions_are_repetitions() -> None:
-    rng = np.random.default_rng(0)
-    net = Network.sequential(
-        [Conv(rng.normal(size=(6, 2, 3)), np.zeros(6), groups=3), Flatten()], (6, 10)
-    )
-    (gemm,) = extract(net).rows
-    assert (gemm.m, gemm.k, gemm.n, gemm.count, gemm.outputs) == (8, 6, 2, 3, None)
-    assert weight_matrices(net) == {}

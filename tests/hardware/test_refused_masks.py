@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mipnet.errors import MaskError
-from mipnet.hardware import ElementMask, NMMask, TileMask, attention, conv, cost
+from mipnet.hardware import ElementMask, Gemm, NMMask, TileMask, attention, conv, cost
 from mipnet.pruning import LayerMask
 
 
@@ -35,7 +35,28 @@ from mipnet.pruning import LayerMask
         (
             conv((4, 4), (3,), (9,), groups=2),
             {"conv": ElementMask(np.ones((6, 2), bool))},
-            "repeated 2 times",
+            r"2 blocks with weights of their own.*'conv\[0\]' to 'conv\[1\]'",
+        ),
+        (
+            conv((4, 4), (3,), (9,), groups=2),
+            {"conv[1]": ElementMask(np.ones((6, 4), bool))},
+            r"'conv\[1\]': the mask is 6x4, the weights are 6x2",
+        ),
+        (
+            conv((4, 4), (3,), (9,), groups=2),
+            {"conv[2]": ElementMask(np.ones((6, 2), bool))},
+            r"no GEMM 'conv\[2\]'",
+        ),
+        (
+            conv((4, 4), (3,), (9,), groups=2),
+            {"conv[1]": NMMask(1, 2), "conv": NMMask(1, 2)},
+            "two weight masks",
+        ),
+        ({"a": (4, 32, 32)}, {"a[0]": NMMask(1, 2), "a": NMMask(1, 2)}, "two weight masks"),
+        (
+            Gemm("a", 4, 8, 8, count=3),
+            {"a": ElementMask(np.ones((8, 8), bool))},
+            "repeated 3 times",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mipnet.errors import MaskError, QueryError
-from mipnet.hardware import TileMask, prune_tiles, tile_scores
+from mipnet.hardware import TileMask, prune_tiles, sweep, tile_scores
 from mipnet.hardware.ticsat import BLOCKS, instructions, tile_instructions
 
 WEIGHTS = np.array([[1, 1, 5, 5], [1, 1, 5, 5], [2, 2, 3, 3], [2, 2, 3, 3]], float)
@@ -34,6 +34,24 @@ def test_ends_of_the_rate_and_ties() -> None:
     same = np.ones((6, 6))
     assert prune_tiles({"w": same}, 2, 0.1)["w"].kept_tiles == 0
     assert prune_tiles({"w": same}, 2, 0.4, ties="exact")["w"].kept_tiles == 6
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (WEIGHTS, "mapping of names.*not as ndarray"),
+        ([WEIGHTS], "mapping of names.*not as list"),
+        ({}, "no weight matrix"),
+        ({"up": WEIGHTS[0]}, r"weights of 'up' must be a matrix"),
+        ({"up": [[1.0, np.nan]]}, "weights of 'up': 1 values are NaN"),
+        ({"up": [[1.0], [2.0, 3.0]]}, "weights of 'up': cannot be made a matrix"),
+    ],
+)
+def test_weights_that_are_no_named_matrices(weights: object, said: str) -> None:
+    with pytest.raises(MaskError, match=said):
+        prune_tiles(weights, 2, 0.5)
+    with pytest.raises(MaskError, match=said):
+        sweep((4, 4, 4), arrays=[2], rates=[0.5], weights=weights)
 
 
 def test_cut_off_tiles_count_what_is_there() -> None:
