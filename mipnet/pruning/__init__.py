@@ -2,7 +2,7 @@
 
 from mipnet.pruning import methods
 from mipnet.pruning.apply import apply
-from mipnet.pruning.base import Pruner
+from mipnet.pruning.base import Choice, Job, Pruner
 from mipnet.pruning.compact import compact
 from mipnet.pruning.mask import LayerMask, Mask, Provenance
 from mipnet.pruning.registry import prune, pruner, pruners, register_pruner
@@ -11,7 +11,9 @@ from mipnet.pruning.training import finetune, train_mlp
 from mipnet.pruning.units import Group, prunable_layers
 
 __all__ = [
+    "Choice",
     "Group",
+    "Job",
     "LayerMask",
     "LayerReport",
     "Mask",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mipnet.errors import MaskError
 from mipnet.network import Affine, Network
 from mipnet.pruning.mask import Mask
 from mipnet.pruning.units import prunable_layers
@@ -49,3 +50,29 @@ def apply(network: Network, mask: Mask) -> Network:
         bias[layer.removed] = 0.0
     touched = {r for name in mask.layers for r in (name, *groups[name].readers)}
     return network.with_layers({name: Affine(*arrays[name]) for name in touched})
+
+
+def check_masked(network: Network, mask: Mask) -> None:
+    """Raise unless the removed units of a network are switched off, as :func:`apply` does.
+
+    Parameters
+    ----------
+    network : Network
+        In whatever state of training; layers and widths must be those of the mask.
+    mask : Mask
+
+    Raises
+    ------
+    MaskError
+        When the mask does not fit, or a removed unit has a weight left.
+    """
+    mask.check(network, same_weights=False)
+    groups = prunable_layers(network)
+    for name, layer in mask.layers.items():
+        weight, bias = network.by_name[name].layer.parameters
+        parts = [weight[layer.removed], bias[layer.removed]]
+        readers = (network.by_name[reader].layer for reader in groups[name].readers)
+        parts += [reader.parameters[0][:, layer.removed] for reader in readers]
+        if any(part.any() for part in parts):
+            msg = f"layer {name!r}: removed units still have weights; apply the mask first"
+            raise MaskError(msg)

@@ -8,6 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from mipnet.errors import MaskError
 from mipnet.network import Network
+from mipnet.pruning.apply import apply, check_masked
 from mipnet.pruning.budget import select
 from mipnet.pruning.compact import compact
 from mipnet.pruning.mask import Mask
@@ -22,9 +24,74 @@ from mipnet.pruning.report import PruneReport, PruneResult, layer_reports
 from mipnet.pruning.units import prunable_layers
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 #: What a method may declare to need beside the network.
 NEEDS = frozenset({"data", "gradients", "training"})
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a method is asked to do.
+
+    Attributes
+    ----------
+    network : Network
+    inputs : array, shape (batch, *input_shape), or None
+        Calibration or training inputs; present when the method needs them.
+    targets : array, shape (batch, ...), or None
+        Labels or regression targets; present when the method trains.
+    keep : float or None
+        Fraction of units to keep; None leaves it to a method with a rule of its own.
+    scope : str
+    seed : int
+    rng : numpy.random.Generator
+        The only source of randomness, seeded with ``seed``.
+    """
+
+    network: Network
+    inputs: Array | None
+    targets: npt.NDArray[Any] | None
+    keep: float | None
+    scope: str
+    seed: int
+    rng: np.random.Generator
+
+    def select(self, scores: Mapping[str, Array]) -> dict[str, Indices]:
+        """Units of highest score that the budget leaves.
+
+        Raises
+        ------
+        MaskError
+            When ``keep`` or ``scope`` is no budget.
+        """
+        if self.keep is None:
+            msg = "the method has no rule of its own for how much to keep: give keep in [0, 1]"
+            raise MaskError(msg)
+        return select(scores, self.keep, self.scope)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What a method decided.
+
+    Attributes
+    ----------
+    kept : mapping of str to array of int
+        Kept units of every layer of removable units.
+    scores : mapping of str to array, shape (width,)
+        Higher is more important.
+    network : Network, optional
+        What training has made of the network, same structure and widths; the given one when
+        absent.
+    compensation : mapping of str to array, optional
+        See :class:`~mipnet.pruning.mask.LayerMask`.
+    """
+
+    kept: Mapping[str, npt.ArrayLike]
+    scores: Mapping[str, Array]
+    network: Network | None = None
+    compensation: Mapping[str, npt.ArrayLike] | None = None
 
 
 @dataclass(kw_only=True)
@@ -33,7 +100,8 @@ class Pruner(ABC):
 
     The constructor only stores parameters; they are checked when used. A method is a dataclass
     with one field per option, a citation, its needs and :meth:`scores`, filed by
-    :func:`~mipnet.pruning.registry.register_pruner`.
+    :func:`~mipnet.pruning.registry.register_pruner`. One that trains, or has a rule of its own
+    for what to keep, overrides :meth:`choose`; one that trains under its mask, :meth:`finish`.
 
     Parameters
     ----------
@@ -58,6 +126,8 @@ class Pruner(ABC):
     name: ClassVar[str]
     source: ClassVar[str]
     needs: ClassVar[frozenset[str]]
+    #: Whether ``keep=None`` is allowed: the method then decides by a rule of its own.
+    decides: ClassVar[bool] = False
 
     @abstractmethod
     def scores(
@@ -79,8 +149,43 @@ class Pruner(ABC):
             One entry per layer of :func:`~mipnet.pruning.units.prunable_layers`.
         """
 
+    def choose(self, job: Job) -> Choice:
+        """Decide what to keep: the units of highest score, unless overridden.
+
+        Parameters
+        ----------
+        job : Job
+        """
+        widths = {name: group.width for name, group in prunable_layers(job.network).items()}
+        scores = _checked(self.scores(job.network, job.inputs, job.rng), widths)
+        return Choice(job.select(scores), scores)
+
+    def finish(self, job: Job, masked: Network, mask: Mask) -> Network:
+        """Train the masked network further; left as it is, unless overridden.
+
+        Parameters
+        ----------
+        job : Job
+        masked : Network
+            Same shapes as the network, removed units switched off.
+        mask : Mask
+            It fits ``masked``.
+
+        Returns
+        -------
+        Network
+            Same shapes, removed units still off.
+        """
+        del job, mask
+        return masked
+
     def fit(
-        self, network: object, data: npt.ArrayLike | None = None, *, keep: float = 0.5
+        self,
+        network: object,
+        data: npt.ArrayLike | None = None,
+        y: npt.ArrayLike | None = None,
+        *,
+        keep: float | None = 0.5,
     ) -> PruneResult:
         """Score, select, compact and check.
 
@@ -89,10 +194,13 @@ class Pruner(ABC):
         network : Network, or anything :func:`mipnet.network.readers.load` reads
         data : array, shape (batch, *input_shape) or (batch, n_inputs), optional
             Calibration inputs.
-        keep : float
+        y : array, shape (batch,) or (batch, n_outputs), optional
+            Class labels 0, 1, ... or regression targets, for methods that train.
+        keep : float or None
             Fraction of units to keep, in [0, 1]. Counts are rounded to the nearest whole number,
             halves up, and are at least 1 per layer while ``keep > 0``; 0 removes every removable
-            unit and leaves a constant network.
+            unit and leaves a constant network. None leaves it to a method that has a rule of its
+            own (:attr:`decides`).
 
         Returns
         -------
@@ -105,39 +213,51 @@ class Pruner(ABC):
             the scores do not fit.
         """
         net = _as_network(network)
-        groups = prunable_layers(net)
-        if not groups:
+        if not prunable_layers(net):
             msg = f"{net!r} has no layer with removable units: nothing can be pruned"
             raise MaskError(msg)
-        inputs = self._inputs(net, data)
+        if keep is None and not self.decides:
+            msg = f"method {self.name!r} has no rule of its own for how much to keep: give keep="
+            raise MaskError(msg)
         seed = self._seed()
-        start = time.perf_counter()
-        found = self.scores(net, inputs, np.random.default_rng(seed))
-        scores = _checked(found, {name: group.width for name, group in groups.items()})
+        inputs, targets = self._inputs(net, data), self._targets(y)
+        rng = np.random.default_rng(seed)
+        job = Job(net, inputs, targets, keep, self.scope, seed, rng)
+        times = [time.perf_counter()]
+        choice = self.choose(job)
         mask = Mask.from_kept(
             net,
-            select(scores, keep, self.scope),
-            scores=scores,
+            choice.kept,
+            scores=choice.scores,
+            compensation=choice.compensation,
             method=self.name,
             options=self.get_params() | {"keep": keep},
             seed=seed,
-            data_hash=_hash(inputs),
+            data_hash=_hash(inputs, targets),
         )
-        chosen = time.perf_counter()
-        small = compact(net, mask)
-        done = time.perf_counter()
+        times.append(time.perf_counter())
+        dense = net if choice.network is None else choice.network
+        start = apply(dense, mask.fitted(dense))
+        masked = self.finish(job, start, mask.fitted(start))
+        if masked is not start:
+            check_masked(masked, mask)
+        times.append(time.perf_counter())
+        small = compact(masked)
+        times.append(time.perf_counter())
+        spent = [after - before for before, after in pairwise(times)]
         report = PruneReport(
             method=self.name,
             scope=self.scope,
-            keep_requested=float(keep),
+            keep_requested=None if keep is None else float(keep),
             keep_reached=mask.kept_share,
             layers=layer_reports(net, small, mask),
             parameters_before=net.n_parameters,
             parameters_after=small.n_parameters,
-            prune_seconds=chosen - start,
-            compact_seconds=done - chosen,
+            prune_seconds=spent[0],
+            finish_seconds=spent[1],
+            compact_seconds=spent[2],
         )
-        return PruneResult(mask, small, report)
+        return PruneResult(mask, small, report, masked)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name, as scikit-learn asks for them."""
@@ -178,6 +298,14 @@ class Pruner(ABC):
             raise MaskError(msg)
         return inputs
 
+    def _targets(self, y: npt.ArrayLike | None) -> npt.NDArray[Any] | None:
+        if y is None:
+            if "training" in self.needs:
+                msg = f"method {self.name!r} trains: pass labels or targets as y="
+                raise MaskError(msg)
+            return None
+        return np.asarray(y) if "training" in self.needs else None
+
 
 def check_options(method: type[Pruner], options: Mapping[str, Any]) -> None:
     """Raise MaskError for options a method does not have, listing those it has."""
@@ -214,9 +342,12 @@ def _checked(scores: Mapping[str, npt.ArrayLike], widths: Mapping[str, int]) -> 
     return checked
 
 
-def _hash(data: Array | None) -> str | None:
-    if data is None:
+def _hash(*arrays: npt.NDArray[Any] | None) -> str | None:
+    given = [array for array in arrays if array is not None]
+    if not given:
         return None
-    digest = hashlib.sha256(repr(data.shape).encode())
-    digest.update(np.ascontiguousarray(data, dtype="<f8").tobytes())
+    digest = hashlib.sha256()
+    for array in given:
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
     return digest.hexdigest()

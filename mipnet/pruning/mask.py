@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -250,6 +250,19 @@ class Mask:
         if problems:
             msg = "the mask does not fit the network:\n" + "\n".join(f"  - {p}" for p in problems)
             raise MaskError(msg)
+
+    def fitted(self, network: Network) -> Mask:
+        """Return the same units as a mask of another state of the network.
+
+        For networks trained further: layers and widths must be those of the mask.
+
+        Raises
+        ------
+        MaskError
+            Listing everything that differs.
+        """
+        self.check(network, same_weights=False)
+        return replace(self, provenance=replace(self.provenance, fingerprint=network.fingerprint))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a mask file; see :mod:`mipnet.pruning.maskfile` for the format."""

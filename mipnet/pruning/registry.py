@@ -76,8 +76,10 @@ def pruner(method: str, **options: Any) -> Pruner:
 def prune(
     network: object,
     method: str,
-    keep: float = 0.5,
+    keep: float | None = 0.5,
     data: npt.ArrayLike | None = None,
+    y: npt.ArrayLike | None = None,
+    *,
     random_state: int | None = 0,
     **options: Any,
 ) -> PruneResult:
@@ -88,10 +90,13 @@ def prune(
     network : Network, or anything :func:`mipnet.network.readers.load` reads
     method : str
         One of :func:`pruners`.
-    keep : float
-        Fraction of units to keep, in [0, 1]; rounding as in :meth:`Pruner.fit`.
+    keep : float or None
+        Fraction of units to keep, in [0, 1]; rounding as in :meth:`Pruner.fit`. None leaves it to
+        a method with a rule of its own.
     data : array, shape (batch, *input_shape), optional
         Calibration inputs, for methods that need them.
+    y : array, shape (batch,) or (batch, n_outputs), optional
+        Class labels 0, 1, ... or regression targets, for methods that train.
     random_state : int or None
         Seed.
     **options
@@ -100,7 +105,7 @@ def prune(
     Returns
     -------
     PruneResult
-        With ``mask``, ``network`` (compacted) and ``report``.
+        With ``mask``, ``network`` (compacted), ``report`` and ``masked``.
 
     Raises
     ------
@@ -117,7 +122,7 @@ def prune(
     magnitude (layer): kept 66.7% of units (asked for 67.0%), parameters 16 -> 11
       affine0: units 3 -> 2, parameters 12 -> 8
     """
-    return pruner(method, random_state=random_state, **options).fit(network, data, keep=keep)
+    return pruner(method, random_state=random_state, **options).fit(network, data, y, keep=keep)
 
 
 def _faults(cls: type[Pruner]) -> list[str]:

@@ -38,25 +38,29 @@ class PruneReport:
     ----------
     method : str
     scope : str
-    keep_requested, keep_reached : float
-        Fraction of units asked for, and kept by the mask.
+    keep_requested : float or None
+        Fraction of units asked for; None when it was left to the method.
+    keep_reached : float
+        Fraction of units kept by the mask.
     layers : tuple of LayerReport
         Layers with removable units.
     parameters_before, parameters_after : int
         Of the whole network.
-    prune_seconds, compact_seconds : float
-        Wall time to score and select, and to shrink and check.
+    prune_seconds, finish_seconds, compact_seconds : float
+        Wall time to choose (training that leads to the choice included), to train under the mask,
+        and to shrink and check.
     """
 
     method: str
     scope: str
-    keep_requested: float
+    keep_requested: float | None
     keep_reached: float
     layers: tuple[LayerReport, ...]
     parameters_before: int
     parameters_after: int
     prune_seconds: float
     compact_seconds: float
+    finish_seconds: float = 0.0
 
     @property
     def units_before(self) -> int:
@@ -69,9 +73,10 @@ class PruneReport:
         return sum(layer.units_after for layer in self.layers)
 
     def __str__(self) -> str:
+        asked = self.keep_requested
+        wish = "by its own rule" if asked is None else f"asked for {asked:.1%}"
         lines = [
-            f"{self.method} ({self.scope}): kept {self.keep_reached:.1%} of units "
-            f"(asked for {self.keep_requested:.1%}), "
+            f"{self.method} ({self.scope}): kept {self.keep_reached:.1%} of units ({wish}), "
             f"parameters {self.parameters_before} -> {self.parameters_after}"
         ]
         for row in self.layers:
@@ -94,11 +99,15 @@ class PruneResult:
     network : Network
         Compacted: same function as the masked network, fewer units.
     report : PruneReport
+    masked : Network
+        Same shapes as the given network, removed units switched off; with the weights that a
+        method that trains has given it.
     """
 
     mask: Mask
     network: Network
     report: PruneReport
+    masked: Network
 
 
 def layer_reports(network: Network, small: Network, mask: Mask) -> tuple[LayerReport, ...]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.errors import MaskError, MissingPackageError, NetworkError, UnsupportedError
+from mipnet.errors import MissingPackageError, NetworkError, UnsupportedError
 from mipnet.network import INPUT, Affine, Flatten, Network, Node, ReLU
 from mipnet.network.layers import Layer
+from mipnet.pruning.apply import check_masked
 from mipnet.pruning.mask import Mask
-from mipnet.pruning.units import prunable_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,7 +133,7 @@ def finetune(
     plan = _Plan(epochs, lr, batch_size, seed, dtype)
     inputs, targets = _data(network, X, y, task)
     if mask is not None:
-        _check_masked(network, mask)
+        check_masked(network, mask)
     trained = _train(network, inputs, targets, plan)
     return replace(network.with_layers(trained), dtype=dtype)
 
@@ -308,16 +308,3 @@ def _labels(y: npt.NDArray[Any], classes: int) -> npt.NDArray[np.int64]:
         msg = f"labels must be whole numbers 0..{classes - 1} of shape (n,): encode them first"
         raise NetworkError(msg)
     return y.astype(np.int64)
-
-
-def _check_masked(network: Network, mask: Mask) -> None:
-    mask.check(network, same_weights=False)
-    groups = prunable_layers(network)
-    for name, layer in mask.layers.items():
-        weight, bias = network.by_name[name].layer.parameters
-        parts = [weight[layer.removed], bias[layer.removed]]
-        readers = (network.by_name[reader].layer for reader in groups[name].readers)
-        parts += [reader.parameters[0][:, layer.removed] for reader in readers]
-        if any(part.any() for part in parts):
-            msg = f"layer {name!r}: removed units still have weights; apply the mask first"
-            raise MaskError(msg)

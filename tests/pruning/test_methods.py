@@ -12,11 +12,21 @@ from sklearn.base import clone
 
 from mipnet.errors import MaskError
 from mipnet.network import Affine, Network, ReLU
-from mipnet.pruning import Pruner, apply, prunable_layers, prune, pruner, pruners, register_pruner
+from mipnet.pruning import (
+    Choice,
+    Pruner,
+    apply,
+    prunable_layers,
+    prune,
+    pruner,
+    pruners,
+    register_pruner,
+)
 from mipnet.pruning.base import NEEDS
 
 NET = mlp(4, 10, 7, 3)
 DATA = np.random.default_rng(0).normal(size=(20, 4))
+LABELS = np.arange(20) % 3
 
 
 @pytest.fixture
@@ -41,19 +51,39 @@ class TestEveryMethod:
     @pytest.mark.parametrize("scope", ["layer", "global"])
     @pytest.mark.parametrize("keep", [0.0, 0.3, 0.5, 1.0])
     def test_compacted_equals_masked_and_reaches_its_budget(self, name, keep, scope):
-        result = prune(NET, name, keep, data=DATA, scope=scope)
-        masked = apply(NET, result.mask)
-        np.testing.assert_allclose(result.network(DATA), masked(DATA), rtol=1e-10, atol=1e-12)
+        result = prune(NET, name, keep, DATA, LABELS, scope=scope)
+        np.testing.assert_allclose(
+            result.network(DATA), result.masked(DATA), rtol=1e-10, atol=1e-12
+        )
+        again = apply(result.masked, result.mask.fitted(result.masked))
+        assert again.fingerprint == result.masked.fingerprint
+        if "training" not in pruner(name).needs:
+            assert apply(NET, result.mask).fingerprint == result.masked.fingerprint
         assert abs(result.report.keep_reached - keep) <= 0.5 * 2 / 17 + 1e-12
         assert set(result.mask.layers) == set(prunable_layers(NET))
 
-    def test_keeping_everything_changes_nothing(self, name):
-        result = prune(NET, name, 1.0, data=DATA)
-        assert result.network.fingerprint == NET.fingerprint
+    def test_keeping_everything_changes_nothing_but_by_training(self, name):
+        result = prune(NET, name, 1.0, DATA, LABELS)
+        if "training" in pruner(name).needs:
+            assert result.network.shapes == NET.shapes
+        else:
+            assert result.network.fingerprint == NET.fingerprint
 
     def test_same_seed_same_mask(self, name):
-        first, second = (prune(NET, name, data=DATA, random_state=3) for _ in range(2))
+        first, second = (prune(NET, name, data=DATA, y=LABELS, random_state=3) for _ in range(2))
         assert first.network.fingerprint == second.network.fingerprint
+
+    def test_says_what_is_missing(self, name):
+        method = pruner(name)
+        if method.needs:
+            with pytest.raises(MaskError, match=r"needs calibration inputs|pass labels"):
+                prune(NET, name, y=LABELS)
+        if "training" in method.needs:
+            with pytest.raises(MaskError, match="pass labels or targets as y="):
+                prune(NET, name, data=DATA)
+        if not method.decides:
+            with pytest.raises(MaskError, match="no rule of its own"):
+                prune(NET, name, None, DATA, LABELS)
 
     def test_behaves_like_an_estimator(self, name):
         method = pruner(name, scope="global", random_state=5)
@@ -160,6 +190,52 @@ def test_a_third_party_method_is_one_class(scratch):
     assert None not in hashes
     with pytest.raises(MaskError, match=r"\['gain'\]"):
         prune(NET, "spread", data=DATA, gain=1)
+
+
+def test_a_method_may_train_before_and_under_its_mask(scratch):
+    @register_pruner("trained")
+    @dataclass(kw_only=True)
+    class Trained(Pruner):
+        """Negates every weight, keeps unit 0 by itself, halves what is left."""
+
+        source = "test"
+        needs = frozenset({"data", "training"})
+        decides = True
+        leaky: bool = False
+
+        def scores(self, network, data, rng):
+            return {n: np.arange(g.width, 0.0, -1.0) for n, g in prunable_layers(network).items()}
+
+        def choose(self, job):
+            scores = self.scores(job.network, job.inputs, job.rng)
+            kept = {name: [0] for name in scores} if job.keep is None else job.select(scores)
+            return Choice(kept, scores, scaled(job.network, -1.0))
+
+        def finish(self, job, masked, mask):
+            assert job.targets is not None
+            return job.network if self.leaky else scaled(masked, 0.5)
+
+    result = prune(NET, "trained", None, DATA, LABELS)
+    assert result.network.shapes["affine0"] == result.network.shapes["affine1"] == (1,)
+    assert result.report.keep_requested is None
+    assert "by its own rule" in str(result.report)
+    assert result.mask.provenance.fingerprint == NET.fingerprint
+    assert result.mask.provenance.options["keep"] is None
+    first = NET.by_name["affine0"].layer.weight[0]
+    np.testing.assert_array_equal(result.masked.by_name["affine0"].layer.weight[0], -0.5 * first)
+    half = prune(NET, "trained", 0.5, DATA, LABELS)
+    assert half.network.shapes["affine0"] == (5,)
+    other = prune(NET, "trained", 0.5, DATA, 1 - LABELS)
+    assert other.mask.provenance.data_hash != half.mask.provenance.data_hash
+    with pytest.raises(MaskError, match="'affine0': removed units still have weights"):
+        prune(NET, "trained", 0.5, DATA, LABELS, leaky=True)
+
+
+def scaled(network, factor):
+    layers = {n.name: n.layer for n in network.nodes if isinstance(n.layer, Affine)}
+    return network.with_layers(
+        {name: Affine(factor * layer.weight, factor * layer.bias) for name, layer in layers.items()}
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,11 +89,13 @@ def make_mask(task: Task, place: Place) -> dict[str, Any]:
     data = place.data(key["data"])
     method = PRUNERS[key["method"]]
     inputs = data.points(data.train) if data is not None and method.needs else None
+    trains = data is not None and "training" in method.needs
     result = prune(
         dense,
         key["method"],
         keep=key["keep"],
         data=inputs,
+        y=np.asarray(data.targets[data.train]) if data is not None and trains else None,
         random_state=key["seed"],
         **key["options"],
     )
@@ -121,7 +123,7 @@ def make_mask(task: Task, place: Place) -> dict[str, Any]:
         "parameters_before": report.parameters_before,
         "prune_s": report.prune_seconds,
         "compact_s": report.compact_seconds,
-        "finetune_s": tuned_s,
+        "finetune_s": tuned_s + report.finish_seconds,
         **sizes(network),
         **quality(network, data, dense),
     }
