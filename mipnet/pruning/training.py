@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 Parameters = dict[str, "tuple[Tensor, Tensor]"]
 Loss = Callable[["Tensor", "Tensor"], Any]
+Penalty = Callable[[Parameters], "Tensor"]
+EachEpoch = Callable[[int, Parameters], None]
 
 TASKS = ("classification", "regression")
 DTYPES = ("float64", "float32")
+OPTIMIZERS = ("adam", "sgd")
+SCHEDULES = ("cosine", "constant")
 
 
 def train_mlp(
@@ -89,12 +93,17 @@ def finetune(
     task: str = "auto",
     mask: Mask | None = None,
     dtype: str = "float64",
+    optimizer: str = "adam",
+    schedule: str = "cosine",
+    penalty: Penalty | None = None,
+    gates: Mapping[str, Tensor] | None = None,
+    each_epoch: EachEpoch | None = None,
 ) -> Network:
-    """Train a network further with Adam on shuffled batches.
+    """Train a network further on shuffled batches.
 
     The loss is cross-entropy of the outputs as logits (binary for one output), or the mean
-    squared error; the learning rate falls to 0 along half a cosine. Equal arguments give equal
-    networks on one machine with one number of threads. No global state of torch is touched.
+    squared error. Equal arguments give equal networks on one machine with one number of threads.
+    No global state of torch is touched.
 
     Parameters
     ----------
@@ -113,6 +122,17 @@ def finetune(
         0 have zero gradients.
     dtype : {"float64", "float32"}
         Of the training and of the result.
+    optimizer : {"adam", "sgd"}
+        Adam, or plain gradient descent without momentum.
+    schedule : {"cosine", "constant"}
+        Whether the learning rate falls to 0 along half a cosine.
+    penalty : callable, optional
+        From weight and bias of every layer, by name, to a term added to the loss.
+    gates : mapping of str to Tensor, optional
+        Factors on the output of nodes, broadcastable to it; ``each_epoch`` may change them in
+        place. They are no part of the result.
+    each_epoch : callable, optional
+        Called after every epoch, without gradients, with its number from 0 and the parameters.
 
     Returns
     -------
@@ -130,11 +150,12 @@ def finetune(
     MissingPackageError
         Without torch.
     """
-    plan = _Plan(epochs, lr, batch_size, seed, dtype)
+    plan = _Plan(epochs, lr, batch_size, seed, dtype, optimizer, schedule)
     inputs, targets = _data(network, X, y, task)
     if mask is not None:
         check_masked(network, mask)
-    trained = _train(network, inputs, targets, plan)
+    hooks = _Hooks(penalty, gates or {}, each_epoch)
+    trained = _train(network, inputs, targets, plan, hooks)
     return replace(network.with_layers(trained), dtype=dtype)
 
 
@@ -166,6 +187,8 @@ class _Plan:
     batch_size: int
     seed: int
     dtype: str
+    optimizer: str
+    schedule: str
 
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch_size < 1 or not 0.0 < self.lr < np.inf:
@@ -174,9 +197,21 @@ class _Plan:
                 f"got {self.epochs}, {self.batch_size}, {self.lr}"
             )
             raise NetworkError(msg)
-        if self.dtype not in DTYPES:
-            msg = f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}"
-            raise NetworkError(msg)
+        for name, known in (
+            ("dtype", DTYPES),
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+        ):
+            if getattr(self, name) not in known:
+                msg = f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}"
+                raise NetworkError(msg)
+
+
+@dataclass(frozen=True)
+class _Hooks:
+    penalty: Penalty | None
+    gates: Mapping[str, Tensor]
+    each_epoch: EachEpoch | None
 
 
 def _affine(node: Node, parameters: Parameters, value: Tensor) -> Tensor:
@@ -204,7 +239,7 @@ RULES: Mapping[type[Layer], Callable[[Node, Parameters, Any], Any]] = {
 
 
 def _train(
-    network: Network, inputs: Array, targets: npt.NDArray[Any], plan: _Plan
+    network: Network, inputs: Array, targets: npt.NDArray[Any], plan: _Plan, hooks: _Hooks
 ) -> dict[str, Affine]:
     unknown = [f"{n.name} ({n.layer.kind})" for n in network.nodes if type(n.layer) not in RULES]
     if unknown:
@@ -222,26 +257,36 @@ def _train(
     t = torch.tensor(targets, dtype=None if whole and network.n_outputs > 1 else dtype)
     loss = _loss(torch, whole, network.n_outputs)
     steps = max(1, plan.epochs * -(-len(x) // plan.batch_size))
-    optimiser = torch.optim.Adam(tensors, lr=plan.lr)
+    method = torch.optim.Adam if plan.optimizer == "adam" else torch.optim.SGD
+    optimiser = method(tensors, lr=plan.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     generator = torch.Generator().manual_seed(plan.seed)
     for epoch in range(plan.epochs):
         for rows in torch.randperm(len(x), generator=generator).split(plan.batch_size):
             optimiser.zero_grad()
-            value = loss(_forward(network, parameters, x[rows]), t[rows])
+            value = loss(_forward(network, parameters, x[rows], hooks.gates), t[rows])
+            if hooks.penalty is not None:
+                value = value + hooks.penalty(parameters)
             value.backward()
             optimiser.step()
-            schedule.step()
+            if plan.schedule == "cosine":
+                schedule.step()
         if not bool(value.isfinite()):
             msg = f"training diverged in epoch {epoch + 1}: lower lr={plan.lr} or rescale the data"
             raise NetworkError(msg)
+        if hooks.each_epoch is not None:
+            with torch.no_grad():
+                hooks.each_epoch(epoch, parameters)
     return {n: Affine(*(p.detach().numpy() for p in pair)) for n, pair in parameters.items()}
 
 
-def _forward(network: Network, parameters: Parameters, x: Tensor) -> Tensor:
+def _forward(
+    network: Network, parameters: Parameters, x: Tensor, gates: Mapping[str, Tensor]
+) -> Tensor:
     values = {INPUT: x}
     for node in network.nodes:
-        values[node.name] = RULES[type(node.layer)](node, parameters, values[node.inputs[0]])
+        value = RULES[type(node.layer)](node, parameters, values[node.inputs[0]])
+        values[node.name] = value * gates[node.name] if node.name in gates else value
     return values[network.output].flatten(1)
 
 

@@ -132,11 +132,60 @@ def test_image_networks_train():
         ({"lr": 0.0}, "lr > 0"),
         ({"batch_size": 0}, "batch_size"),
         ({"dtype": "float16"}, "float64, float32"),
+        ({"optimizer": "lbfgs"}, "adam, sgd"),
+        ({"schedule": "step"}, "cosine, constant"),
     ],
 )
 def test_bad_input_is_refused(settings, match):
     with pytest.raises(NetworkError, match=match):
         finetune(mlp(64, 4, 10), **{"X": X[:4], "y": Y[:4]} | settings)
+
+
+def test_plain_descent_steps_along_the_gradient():
+    pytest.importorskip("torch")
+    x = np.random.default_rng(0).normal(size=(8, 3))
+    start = Network.sequential([Affine([[1.0, -2.0, 0.5]], [0.25])])
+    y = start(x)[:, 0] + x[:, 0]
+    # The residual is -x0: the gradient of the mean square is -2 mean(x0 x).
+    options = {"epochs": 1, "lr": 0.1, "optimizer": "sgd", "schedule": "constant"}
+    tuned = finetune(start, x, y, batch_size=8, **options)
+    wanted = start.nodes[0].layer.weight + 0.1 * 2.0 * (x[:, :1] * x).mean(axis=0)
+    np.testing.assert_allclose(tuned.nodes[0].layer.weight, wanted)
+    # A penalty of half the squared weights takes lr * weight off.
+    held = finetune(start, x, y, batch_size=8, penalty=half_squares, **options)
+    np.testing.assert_allclose(
+        held.nodes[0].layer.weight, wanted - 0.1 * start.nodes[0].layer.weight
+    )
+
+
+def half_squares(parameters):
+    return 0.5 * sum((weight**2).sum() for weight, _ in parameters.values())
+
+
+def test_gates_act_in_training_alone():
+    torch = pytest.importorskip("torch")
+    gate = torch.ones(8, dtype=torch.float64)
+    seen = []
+
+    def each_epoch(epoch, parameters):
+        seen.append(epoch)
+        gate[3] = 0.0
+        assert not parameters["affine0"][0].requires_grad or not torch.is_grad_enabled()
+
+    start = mlp(64, 8, 10)
+    first = finetune(start, X[:64], Y[:64], epochs=1, gates={"relu0": gate})
+    finetune(start, X[:64], Y[:64], epochs=2, gates={"relu0": gate}, each_epoch=each_epoch)
+    assert seen == [0, 1]
+    shut = finetune(start, X[:64], Y[:64], epochs=1, gates={"relu0": gate})
+    moved = [
+        np.abs(t.by_name["affine0"].layer.weight - start.by_name["affine0"].layer.weight).sum(
+            axis=1
+        )
+        for t in (first, shut)
+    ]
+    assert moved[0][3] > 0.0
+    assert moved[1][3] == 0.0
+    assert (moved[1] > 0.0).sum() == (moved[0] > 0.0).sum() - 1
 
 
 def test_divergence_is_an_error():
