@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.errors import MissingPackageError, NetworkError, UnsupportedError
-from mipnet.network import INPUT, Affine, Flatten, Network, Node, ReLU
+from mipnet.errors import MissingPackageError, NetworkError
+from mipnet.network import Affine, Network, ReLU
 from mipnet.network.layers import Layer
 from mipnet.pruning.apply import check_masked
 from mipnet.pruning.mask import Mask
+from mipnet.pruning.torch_layers import Parameters, forward, from_torch, to_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Array = npt.NDArray[np.float64]
-Parameters = dict[str, "tuple[Tensor, Tensor]"]
 Loss = Callable[["Tensor", "Tensor"], Any]
 Penalty = Callable[[Parameters], "Tensor"]
 EachEpoch = Callable[[int, Parameters], None]
@@ -151,12 +151,11 @@ def finetune(
         Without torch.
     """
     plan = _Plan(epochs, lr, batch_size, seed, dtype, optimizer, schedule)
-    inputs, targets = _data(network, X, y, task)
+    inputs, targets = training_data(network, X, y, task)
     if mask is not None:
         check_masked(network, mask)
     hooks = _Hooks(penalty, gates or {}, each_epoch)
-    trained = _train(network, inputs, targets, plan, hooks)
-    return replace(network.with_layers(trained), dtype=dtype)
+    return replace(_train(network, inputs, targets, plan, hooks), dtype=dtype)
 
 
 def _start(
@@ -214,48 +213,17 @@ class _Hooks:
     each_epoch: EachEpoch | None
 
 
-def _affine(node: Node, parameters: Parameters, value: Tensor) -> Tensor:
-    from torch.nn.functional import linear
-
-    return linear(value, *parameters[node.name])
-
-
-def _relu(node: Node, parameters: Parameters, value: Tensor) -> Tensor:
-    del node, parameters
-    return value.relu()
-
-
-def _flatten(node: Node, parameters: Parameters, value: Tensor) -> Tensor:
-    del node, parameters
-    return value.flatten(1)
-
-
-#: How each layer reads in torch.
-RULES: Mapping[type[Layer], Callable[[Node, Parameters, Any], Any]] = {
-    Affine: _affine,
-    ReLU: _relu,
-    Flatten: _flatten,
-}
-
-
 def _train(
     network: Network, inputs: Array, targets: npt.NDArray[Any], plan: _Plan, hooks: _Hooks
-) -> dict[str, Affine]:
-    unknown = [f"{n.name} ({n.layer.kind})" for n in network.nodes if type(n.layer) not in RULES]
-    if unknown:
-        raise UnsupportedError("fine-tuning", unknown)
-    torch = _torch()
+) -> Network:
+    torch = require_torch()
     dtype = getattr(torch, plan.dtype)
-    parameters: Parameters = {
-        node.name: tuple(torch.tensor(p, dtype=dtype) for p in node.layer.parameters)
-        for node in network.nodes
-        if isinstance(node.layer, Affine)
-    }
-    tensors = [tensor.requires_grad_() for pair in parameters.values() for tensor in pair]
+    parameters = to_torch(network, dtype, "fine-tuning")
+    tensors = [tensor for pair in parameters.values() for tensor in pair]
     whole = np.issubdtype(targets.dtype, np.integer)
     x = torch.tensor(inputs, dtype=dtype)
     t = torch.tensor(targets, dtype=None if whole and network.n_outputs > 1 else dtype)
-    loss = _loss(torch, whole, network.n_outputs)
+    loss = loss_of(torch, whole, network.n_outputs)
     steps = max(1, plan.epochs * -(-len(x) // plan.batch_size))
     method = torch.optim.Adam if plan.optimizer == "adam" else torch.optim.SGD
     optimiser = method(tensors, lr=plan.lr)
@@ -264,7 +232,7 @@ def _train(
     for epoch in range(plan.epochs):
         for rows in torch.randperm(len(x), generator=generator).split(plan.batch_size):
             optimiser.zero_grad()
-            value = loss(_forward(network, parameters, x[rows], hooks.gates), t[rows])
+            value = loss(forward(network, parameters, x[rows], hooks.gates), t[rows])
             if hooks.penalty is not None:
                 value = value + hooks.penalty(parameters)
             value.backward()
@@ -277,20 +245,11 @@ def _train(
         if hooks.each_epoch is not None:
             with torch.no_grad():
                 hooks.each_epoch(epoch, parameters)
-    return {n: Affine(*(p.detach().numpy() for p in pair)) for n, pair in parameters.items()}
+    return from_torch(network, parameters)
 
 
-def _forward(
-    network: Network, parameters: Parameters, x: Tensor, gates: Mapping[str, Tensor]
-) -> Tensor:
-    values = {INPUT: x}
-    for node in network.nodes:
-        value = RULES[type(node.layer)](node, parameters, values[node.inputs[0]])
-        values[node.name] = value * gates[node.name] if node.name in gates else value
-    return values[network.output].flatten(1)
-
-
-def _loss(torch: Any, classes: bool, n_outputs: int) -> Loss:
+def loss_of(torch: Any, classes: bool, n_outputs: int) -> Loss:
+    """Cross-entropy of labels, or mean squared error of targets, from outputs (n, n_outputs)."""
     functional = torch.nn.functional
     if classes and n_outputs > 1:
         chosen: Loss = functional.cross_entropy
@@ -299,7 +258,8 @@ def _loss(torch: Any, classes: bool, n_outputs: int) -> Loss:
     return lambda out, target: score(out, target.reshape(out.shape))
 
 
-def _torch() -> Any:
+def require_torch() -> Any:
+    """Import torch, or say how to get it."""
     try:
         import torch
     except ImportError as error:
@@ -317,7 +277,7 @@ def _task(task: str, y: npt.NDArray[Any]) -> str:
     return task
 
 
-def _data(
+def training_data(
     network: Network, X: npt.ArrayLike, y: npt.ArrayLike, task: str
 ) -> tuple[Array, npt.NDArray[Any]]:
     """Check inputs and targets; labels as int64, regression targets as float64 rows."""
