@@ -57,6 +57,20 @@ class Job:
     seed: int
     rng: np.random.Generator
 
+    @property
+    def examples(self) -> tuple[Array, npt.NDArray[Any]]:
+        """Inputs and targets, for methods that train.
+
+        Raises
+        ------
+        MaskError
+            When there are none.
+        """
+        if self.inputs is None or self.targets is None:
+            msg = "training needs inputs and targets: pass data= and y="
+            raise MaskError(msg)
+        return self.inputs, self.targets
+
     def select(self, scores: Mapping[str, Array]) -> dict[str, Indices]:
         """Units of highest score that the budget leaves.
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mipnet.errors import MissingPackageError, NetworkError
 from mipnet.network import Affine, Network, ReLU
-from mipnet.network.layers import Layer
+from mipnet.network.layers import Conv, Layer
 from mipnet.pruning.apply import check_masked
 from mipnet.pruning.mask import Mask
 from mipnet.pruning.torch_layers import Parameters, forward, from_torch, to_torch
@@ -156,6 +156,57 @@ def finetune(
         check_masked(network, mask)
     hooks = _Hooks(penalty, gates or {}, each_epoch)
     return replace(_train(network, inputs, targets, plan, hooks), dtype=dtype)
+
+
+def initialised(network: Network, seed: int = 0) -> Network:
+    """Return a network with new weights, as :func:`train_mlp` begins with.
+
+    Every Affine and Conv layer gets normal weights of variance ``2 / n_in`` (He et al.,
+    ICCV 2015, section 2.2) and biases of 0; other layers stay as they are.
+
+    Parameters
+    ----------
+    network : Network
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    layers: dict[str, Layer] = {}
+    for node in network.nodes:
+        if isinstance(node.layer, Affine | Conv):
+            weight = node.layer.weight
+            spread = np.sqrt(2.0 / max(1, weight[0].size))
+            drawn = rng.normal(0.0, spread, weight.shape)
+            layers[node.name] = replace(node.layer, weight=drawn, bias=np.zeros(len(weight)))
+    return network.with_layers(layers)
+
+
+def quality(network: Network, X: npt.ArrayLike, y: npt.ArrayLike, task: str = "auto") -> float:
+    """Share of right classes, or coefficient of determination (R2) of a regression.
+
+    Parameters
+    ----------
+    network : Network
+        A single output is a class by its sign.
+    X : array, shape (n, *input_shape) or (n, n_inputs)
+    y : array, shape (n,) or (n, n_outputs)
+    task : {"auto", "classification", "regression"}
+        As for :func:`finetune`.
+
+    Raises
+    ------
+    NetworkError
+        When the data do not fit.
+    """
+    inputs, targets = training_data(network, X, y, task)
+    found = network(inputs).reshape(len(inputs), -1)
+    if np.issubdtype(targets.dtype, np.integer):
+        chosen = found.argmax(axis=1) if found.shape[1] > 1 else found[:, 0] > 0.0
+        return float(np.mean(chosen == targets))
+    spread = np.square(targets - targets.mean(axis=0)).sum()
+    missed = np.square(found - targets).sum()
+    if spread == 0.0:
+        return 1.0 if missed == 0.0 else 0.0
+    return float(1.0 - missed / spread)
 
 
 def _start(

@@ -1,0 +1,196 @@
+"""What methods share that train under a penalty on groups and remove what it has shrunk."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.errors import MaskError
+from mipnet.network import Affine, Layer, Network
+from mipnet.network.layers import Conv
+from mipnet.pruning.base import Array, Choice, Job, Pruner
+from mipnet.pruning.mask import Mask
+from mipnet.pruning.torch_layers import Parameters
+from mipnet.pruning.training import Penalty, finetune, initialised, quality
+from mipnet.pruning.units import prunable_layers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Indices = npt.NDArray[np.int64]
+Terms = Callable[[str, "Tensor"], "Tensor"]
+
+#: The threshold on weights is looked for between 0 and this, in so many halvings.
+HIGHEST, HALVINGS = 0.1, 6
+STARTS = ("network", "scratch")
+
+
+@dataclass(kw_only=True)
+class Regularised(Pruner):
+    r"""Train under :math:`\lambda \sum_g n_g z(w_g) / \sum_g n_g`, prune, fine-tune.
+
+    A group :math:`g` is the incoming weights of a unit and its bias, of all layers, the output
+    layer included; :math:`n_g` is its size. What to keep is decided, with ``keep=None``, as
+    Cacciola et al. do: the largest threshold below which all weights and biases can be zeroed
+    without the training accuracy falling by more than ``tolerance`` points is found by bisection;
+    units with at most a share ``survivors`` of their weights above it are removed, the others get
+    all their weights back. With ``keep`` given, the units of highest score stay.
+
+    Training is gradient descent without momentum, decay or schedule, as in the paper. The authors
+    keep the fine-tuning epoch of best test accuracy and drop the constant output of removed units;
+    here the last epoch counts, and constants are folded.
+
+    Parameters
+    ----------
+    lam, alpha : float
+        Strength of the penalty, and its share of squares, within (0, 1).
+    epochs, finetune_epochs, batch_size : int
+    lr : float
+    start : {"network", "scratch"}
+        Whether training starts from the weights of the network, or from new ones.
+    tolerance : float
+        Percentage points.
+    survivors : float
+    """
+
+    needs = frozenset({"data", "training"})
+    decides = True
+
+    lam: float = 0.5
+    alpha: float = 0.5
+    epochs: int = 50
+    finetune_epochs: int = 10
+    lr: float = 0.1
+    batch_size: int = 128
+    start: str = "network"
+    tolerance: float = 0.05
+    survivors: float = 0.005
+
+    @abstractmethod
+    def terms(self, reference: Network) -> Terms:
+        """Return the penalty of groups: from a layer's name and its groups to one term each.
+
+        The groups come as a tensor of shape (groups, n): incoming weights, then the bias.
+
+        Parameters
+        ----------
+        reference : Network
+            The network as it was given, before training.
+        """
+
+    @abstractmethod
+    def rate(self, network: Network, reference: Network) -> dict[str, Array]:
+        """Scores of the units of a trained network; see :meth:`Pruner.scores`."""
+
+    def scores(
+        self, network: Network, data: Array | None, rng: np.random.Generator
+    ) -> Mapping[str, Array]:
+        """Scores without any training; see :meth:`Pruner.scores`."""
+        del data, rng
+        return self.rate(network, network)
+
+    def choose(self, job: Job) -> Choice:
+        """See :meth:`Pruner.choose`."""
+        self._check()
+        begin = job.network
+        if self.start == "scratch":
+            begin = initialised(begin, job.seed)
+        trained = self._train(job, begin, self.epochs, self.penalty(job.network))
+        scores = self.rate(trained, job.network)
+        kept = self._survivors(job, trained, scores) if job.keep is None else job.select(scores)
+        return Choice(kept, scores, trained)
+
+    def finish(self, job: Job, masked: Network, mask: Mask) -> Network:
+        """See :meth:`Pruner.finish`."""
+        del mask
+        return self._train(job, masked, self.finetune_epochs, None)
+
+    def penalty(self, reference: Network) -> Penalty:
+        """Return the weighted mean of the terms of all groups, times ``lam``."""
+        terms = self.terms(reference)
+
+        def value(parameters: Parameters) -> Tensor:
+            import torch
+
+            total, size = torch.zeros(()), 0
+            for name, (weight, bias) in parameters.items():
+                if weight.ndim < 2:
+                    continue
+                rows = torch.cat([weight.flatten(1), bias[:, None]], dim=1)
+                total = total + rows.shape[1] * terms(name, rows).sum()
+                size += rows.numel()
+            return self.lam * total / size
+
+        return value
+
+    def _train(self, job: Job, network: Network, epochs: int, penalty: Penalty | None) -> Network:
+        return finetune(
+            network,
+            *job.examples,
+            epochs=epochs,
+            lr=self.lr,
+            batch_size=self.batch_size,
+            seed=job.seed,
+            dtype=job.network.dtype,
+            optimizer="sgd",
+            schedule="constant",
+            penalty=penalty,
+        )
+
+    def _survivors(
+        self, job: Job, trained: Network, scores: Mapping[str, Array]
+    ) -> dict[str, Indices]:
+        """Units that keep more than a share of their weights above the threshold."""
+        threshold = self.threshold(job, trained)
+        kept = {}
+        for name, values in scores.items():
+            weight = trained.by_name[name].layer.parameters[0]
+            share = (np.abs(weight) > threshold).reshape(len(weight), -1).mean(axis=1)
+            found = np.flatnonzero(share > self.survivors)
+            # A layer is never emptied; its best unit stays.
+            kept[name] = found if found.size else np.array([int(np.argmax(values))])
+        return kept
+
+    def threshold(self, job: Job, trained: Network) -> float:
+        """Largest threshold found that costs less than ``tolerance`` points on the training set."""
+        dense = quality(trained, *job.examples)
+        low, high = 0.0, HIGHEST
+        for _ in range(HALVINGS):
+            middle = 0.5 * (low + high)
+            loss = 100.0 * (dense - quality(_cut(trained, middle), *job.examples))
+            low, high = (middle, high) if loss < self.tolerance else (low, middle)
+        return low
+
+    def _check(self) -> None:
+        if not 0.0 < self.alpha < 1.0 or not 0.0 <= self.lam < np.inf:
+            msg = f"{self.name}: alpha must lie within (0, 1) and lam be finite, from 0 on; "
+            msg += f"got {self.alpha}, {self.lam}"
+            raise MaskError(msg)
+        if self.start not in STARTS:
+            msg = f"{self.name}: unknown start {self.start!r}; there are {', '.join(STARTS)}"
+            raise MaskError(msg)
+
+
+def _cut(network: Network, threshold: float) -> Network:
+    """Network without the weights and biases of at most that size."""
+    layers: dict[str, Layer] = {}
+    for node in network.nodes:
+        if isinstance(node.layer, Affine | Conv):
+            pair = node.layer.weight, node.layer.bias
+            weight, bias = (np.where(np.abs(p) > threshold, p, 0.0) for p in pair)
+            layers[node.name] = replace(node.layer, weight=weight, bias=bias)
+    return network.with_layers(layers)
+
+
+def unit_rows(network: Network) -> dict[str, Array]:
+    """Incoming weights and bias of every removable unit, by layer, shape (width, n)."""
+    found = {}
+    for name in prunable_layers(network):
+        weight, bias = network.by_name[name].layer.parameters
+        found[name] = np.column_stack([weight.reshape(len(weight), -1), bias])
+    return found
