@@ -31,6 +31,7 @@ _PUBLIC = {
     "pruners": "mipnet.pruning",
     "finetune": "mipnet.pruning",
     "NetworkBlock": "mipnet.embedding",
+    "add_network": "mipnet.embedding",
     "solve": "mipnet.embedding",
     "Verdict": "mipnet.search",
     "find_adversarial": "mipnet.search",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from mipnet.bounds import load_bounds as load_bounds
     from mipnet.bounds import save_bounds as save_bounds
     from mipnet.embedding import NetworkBlock as NetworkBlock
+    from mipnet.embedding import add_network as add_network
     from mipnet.embedding import solve as solve
     from mipnet.network import Network as Network
     from mipnet.network.readers import load as load
@@ -96,6 +98,7 @@ __all__ = [
     "Verdict",
     "VerifyResult",
     "__version__",
+    "add_network",
     "apply",
     "ball",
     "certified_radius",

@@ -1,7 +1,17 @@
 """Networks inside Pyomo models."""
 
+from mipnet.embedding.add import add_network
+from mipnet.embedding.batch import NetworkBatch
 from mipnet.embedding.network_block import NetworkBlock
 from mipnet.embedding.report import EmbeddingReport
-from mipnet.embedding.solve import SolveResult, solve
+from mipnet.embedding.result import SolveResult
+from mipnet.embedding.solve import solve
 
-__all__ = ["EmbeddingReport", "NetworkBlock", "SolveResult", "solve"]
+__all__ = [
+    "EmbeddingReport",
+    "NetworkBatch",
+    "NetworkBlock",
+    "SolveResult",
+    "add_network",
+    "solve",
+]

@@ -18,8 +18,10 @@ from pyomo.repn.linear import LinearRepnVisitor
 from pyomo.repn.util import VarRecorder, categorize_valid_components
 
 from formulations import ProgramArrays
-from mipnet.embedding.network_block import NetworkBlock
+from mipnet.embedding.block_data import NetworkBlockData
 from mipnet.embedding.rows import RowArrays, Rows
+from mipnet.embedding.strays import strays
+from mipnet.embedding.users import users
 from mipnet.errors import EmbeddingError
 
 Array = npt.NDArray[np.float64]
@@ -53,15 +55,22 @@ class CompiledModel:
         Column by ``id`` of the variable.
     sign : float
         -1 where the model maximises, else 1.
-    blocks : tuple of NetworkBlock
+    blocks : tuple of NetworkBlockData
         Active network blocks, in order of declaration.
+    idle : tuple of str
+        Variables of deactivated network blocks that active components use.
+    ties : dict
+        Rows that tie inputs of a network to expressions: by ``id`` of the block, pairs of a column
+        and the equality row that defines it.
     """
 
     arrays: ProgramArrays
     variables: list[Any]
     place: dict[int, int]
     sign: float
-    blocks: tuple[NetworkBlock, ...]
+    blocks: tuple[NetworkBlockData, ...]
+    idle: tuple[str, ...]
+    ties: dict[int, list[tuple[int, int]]]
 
     def columns(self, variables: Iterable[Any]) -> Columns:
         """Return the columns of variables, -1 for one that no active component uses."""
@@ -97,7 +106,7 @@ def compile_model(model: Any) -> CompiledModel:
     compiler = _Compiler()
     blocks = []
     for block in model.block_data_objects(active=True, descend_into=pyo.Block):
-        if isinstance(block, NetworkBlock):
+        if isinstance(block, NetworkBlockData):
             blocks.append(block)
         for constraint in block.component_objects(pyo.Constraint, True, descend_into=False):
             compiler.add_constraint(constraint)
@@ -107,7 +116,15 @@ def compile_model(model: Any) -> CompiledModel:
         msg += "but one"
         raise EmbeddingError(msg)
     sign = compiler.set_objective(objectives[0]) if objectives else 1.0
-    return CompiledModel(compiler.arrays(), compiler.variables, compiler.place, sign, tuple(blocks))
+    removed, idle = strays(compiler.variables, model)
+    if removed:
+        found = ", ".join(f"{user} uses {name}" for user, name in users(model, removed))
+        msg = f"{found} of a network block that was removed; delete or deactivate what uses it"
+        raise EmbeddingError(msg)
+    names = tuple(v.name for v in idle)
+    place, ties = compiler.place, compiler.ties
+    arrays, variables = compiler.arrays(), compiler.variables
+    return CompiledModel(arrays, variables, place, sign, tuple(blocks), names, ties)
 
 
 class _Compiler:
@@ -116,6 +133,7 @@ class _Compiler:
     def __init__(self) -> None:
         self.variables: list[Any] = []
         self.place: dict[int, int] = {}
+        self.ties: dict[int, list[tuple[int, int]]] = {}
         self._parts: list[RowArrays] = []
         self._held: list[tuple[Columns, Array, Array]] = []
         self._cost: dict[int, float] = {}
@@ -130,6 +148,13 @@ class _Compiler:
             members = constraint.replaced()
         else:
             members = [c for c in constraint.values() if c.active]
+        home = constraint.parent_block()
+        if isinstance(home, NetworkBlockData) and constraint is home.component("input_links"):
+            first = sum(part.lower.size for part in self._parts)
+            self.ties[id(home)] = [
+                (self._column(home.inputs[member.index()]), first + k)
+                for k, member in enumerate(members)
+            ]
         if members:
             self._add_linear(members)
 

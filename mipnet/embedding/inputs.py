@@ -62,18 +62,40 @@ def plug(inputs: Any, network: Network) -> list[Plug]:
         When there are more or fewer than the network takes, or one is not a number, variable or
         expression.
     """
-    n = network.n_inputs
     if inputs is None:
-        return [Plug(None, True, -np.inf, np.inf)] * n
-    sources = list(_flatten(inputs))
-    if len(sources) != n:
-        msg = f"the network takes {n} inputs (shape {network.input_shape}), {len(sources)} given"
-        raise EmbeddingError(msg)
+        return [Plug(None, True, -np.inf, np.inf)] * network.n_inputs
+    sources = list(flatten(inputs))
+    _check_count(len(sources), network)
     plugs, seen = [], set()
     for position, source in enumerate(sources):
         plugs.append(_plug(position, source, taken=id(source) in seen))
         seen.add(id(source))
     return plugs
+
+
+def replug(sources: list[Any], inputs: list[Any], network: Network) -> list[Plug]:
+    """Plugs of a block that exists, with the bounds that its inputs have now.
+
+    Parameters
+    ----------
+    sources : list
+        What the user gave for each input; None where the block made a variable.
+    inputs : list of VarData
+        The variable of each.
+    network : Network
+
+    Raises
+    ------
+    EmbeddingError
+        When the network takes another number of inputs.
+    """
+    _check_count(len(inputs), network)
+    return [
+        _plug(position, var, taken=False)
+        if source is None
+        else _plug(position, source, taken=source is not var)
+        for position, (source, var) in enumerate(zip(sources, inputs, strict=True))
+    ]
 
 
 def input_box(
@@ -107,21 +129,36 @@ def input_box(
     return low, high
 
 
-def _flatten(inputs: Any) -> Iterator[Any]:
+def _check_count(given: int, network: Network) -> None:
+    n = network.n_inputs
+    if given != n:
+        msg = f"the network takes {n} inputs (shape {network.input_shape}), {given} given"
+        raise EmbeddingError(msg)
+
+
+def is_pandas(inputs: Any) -> bool:
+    """Whether something is a DataFrame or a Series, without loading pandas."""
+    return type(inputs).__module__.partition(".")[0] == "pandas" and hasattr(inputs, "iloc")
+
+
+def flatten(inputs: Any) -> Iterator[Any]:
+    """Scalar inputs of nested containers, in order."""
+    if is_pandas(inputs):
+        inputs = inputs.to_numpy(dtype=object)
     if isinstance(inputs, IndexedComponent) and inputs.is_indexed():
         if not inputs.is_constructed():
             msg = f"{inputs.name} is not constructed yet; embed networks in a ConcreteModel"
             raise EmbeddingError(msg)
         for item in inputs.values():
-            yield from _flatten(item)
+            yield from flatten(item)
     elif isinstance(inputs, Mapping):
         keys = list(inputs)
         ordered = range(len(keys)) if set(keys) == set(range(len(keys))) else keys
         for key in ordered:
-            yield from _flatten(inputs[key])
+            yield from flatten(inputs[key])
     elif isinstance(inputs, list | tuple | np.ndarray | IndexedComponent_slice):
         for item in inputs:
-            yield from _flatten(item)
+            yield from flatten(item)
     else:
         yield inputs
 

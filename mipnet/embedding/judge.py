@@ -1,0 +1,133 @@
+"""What speaks for and against an answer: replays, violations, bands, relaxations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.embedding.block_data import NetworkBlockData
+from mipnet.embedding.compile import CompiledModel
+from mipnet.errors import SolverError
+from mipnet.solver import Solution, Status
+
+Array = npt.NDArray[np.float64]
+
+#: Largest difference between a loaded output and the replay, relative to 1 + its size.
+REPLAY_TOLERANCE = 1e-5
+
+
+def hold_against(solution: Solution, known: float) -> None:
+    """Refuse an answer that a known feasible point contradicts.
+
+    Raises
+    ------
+    SolverError
+        When the model is called infeasible, or the proven bound is worse than the point.
+    """
+    slack = 1e-6 * (1.0 + abs(known))
+    if solution.status is Status.INFEASIBLE or solution.bound > known + slack:
+        msg = (
+            f"HiGHS {solution.version} answers {solution.status.value!r} with bound "
+            f"{solution.bound:.9g}, yet a feasible point of the model reaches {known:.9g}; the "
+            "model is numerically delicate: rescale the network or your constraints"
+        )
+        raise SolverError(msg)
+
+
+def replay(compiled: CompiledModel) -> dict[str, float]:
+    """Replay error of every block whose inputs and outputs were loaded, by name."""
+    return {
+        block.name: block.error()
+        for block in compiled.blocks
+        if (compiled.columns([*block.inputs.values(), *block.outputs.values()]) >= 0).all()
+    }
+
+
+def soft(compiled: CompiledModel) -> bool:
+    """Whether some network is only held within a band, or relaxed."""
+    reports = (block.report() for block in compiled.blocks)
+    return any(report.bands or not report.exact for report in reports)
+
+
+def bands(compiled: CompiledModel) -> dict[str, float]:
+    """Layers held within a band, as ``block.layer``, and its width."""
+    return {
+        f"{block.name}.{layer}": width
+        for block in compiled.blocks
+        for layer, width in block.report().bands.items()
+    }
+
+
+def remarks(compiled: CompiledModel) -> Iterator[str]:
+    """Say what of the model may not be what its user thinks."""
+    for block in compiled.blocks:
+        yield from _widening(block)
+    for name in compiled.idle:
+        yield f"{name} is used, but its network block is deactivated: it may take any value"
+
+
+def doubts(
+    compiled: CompiledModel, errors: dict[str, float], violation: float, values: Array
+) -> Iterator[str]:
+    """Say what speaks against the loaded solution."""
+    for block in compiled.blocks:
+        size = max(abs(v.value or 0.0) for v in block.outputs.values())
+        if errors.get(block.name, 0.0) <= REPLAY_TOLERANCE * (1.0 + size):
+            continue
+        report = block.report()
+        what = f"{block.name}: the loaded outputs are {errors[block.name]:.3g} away from what "
+        what += "the network gives "
+        if not report.exact:
+            yield what + f"(formulation {report.formulation} is a relaxation); the bound holds"
+        elif report.bands:
+            widths = ", ".join(f"{name!r} {width:g}" for name, width in report.bands.items())
+            yield what + f"(held within bands: {widths}); the bound holds, for a closer point give "
+            "these layers a smaller error"
+        else:
+            what += f"(formulation {report.formulation}, largest big-M "
+            yield what + f"{report.max_big_m:.3g}); do not trust this solution"
+    if not violation <= REPLAY_TOLERANCE * (1.0 + float(np.abs(values).max(initial=0.0))):
+        yield f"the loaded solution violates a constraint by {violation:.3g}; do not trust it"
+
+
+def apart(
+    compiled: CompiledModel, solution: Solution, value: float, tolerance: float
+) -> Iterator[str]:
+    """Say what bands and relaxations cost: the value and the bound of a solved program differ.
+
+    Parameters
+    ----------
+    compiled : CompiledModel
+    solution : Solution
+    value : float
+        Objective of the loaded point.
+    tolerance : float
+        Gap that the program was solved to.
+    """
+    if solution.status is not Status.OPTIMAL or not compiled.arrays.cost.any():
+        return
+    by = f"value and bound are {max(0.0, value - solution.bound):.3g} apart"
+    wide = [f"{name} ({width:g})" for name, width in bands(compiled).items() if width > tolerance]
+    if wide:
+        yield (
+            f"{by}: held within a band wider than the gap tolerance {tolerance:.3g}: "
+            + ", ".join(wide)
+        )
+    relaxed = [b.name for b in compiled.blocks if not b.report().exact]
+    if relaxed:
+        yield f"{by}: {', '.join(relaxed)} is only relaxed, so that this is a bound, no optimum"
+
+
+def _widening(block: NetworkBlockData) -> Iterator[str]:
+    """Say so when the block, not the variables, now limits the inputs."""
+    widened = block.widened_inputs()
+    if not widened:
+        return
+    i = widened[0]
+    var, region = block.inputs[i], block.embedded.region
+    now = f"= {var.value}" if var.fixed else f"in [{var.lb}, {var.ub}]"
+    what = f"{block.name}: {len(widened)} input(s) may leave the region the network was built "
+    what += f"for, first {var.name} {now}, built for [{region.lower[i]}, {region.upper[i]}]; "
+    yield what + "the model stays within that region: build the NetworkBlock again to widen it"

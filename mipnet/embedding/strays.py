@@ -1,0 +1,37 @@
+"""Variables of networks that are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mipnet.embedding.block_data import NetworkBlockData
+
+
+def strays(variables: Sequence[Any], root: Any) -> tuple[list[Any], list[Any]]:
+    """Find variables that no network holds, though they belong to a network block.
+
+    Parameters
+    ----------
+    variables : sequence of VarData
+        Used by active components of a model.
+    root : BlockData
+        The model, or the part of it that is solved.
+
+    Returns
+    -------
+    removed : list of VarData
+        One for each component of a block that is in no model any more.
+    idle : list of VarData
+        One for each component of a block that is deactivated.
+    """
+    firsts = {id(v.parent_component()): v for v in variables}
+    removed, idle = [], []
+    for var in firsts.values():
+        home = var.parent_block()
+        top = None if home is None else home.model()
+        if isinstance(top, NetworkBlockData) and top is not root.model():
+            removed.append(var)
+        elif isinstance(home, NetworkBlockData) and not home.active:
+            idle.append(var)
+    return removed, idle
