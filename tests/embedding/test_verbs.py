@@ -152,7 +152,7 @@ def test_a_refused_rebuild_changes_nothing(make_net):
     value, known = solve(m).objective, m.nn.embedded
     m.on = pyo.Constraint(expr=m.nn.binaries[0] == 1)
     refusals = {
-        r"on uses nn.binaries\[0\]": lambda: m.nn.rebuild(),
+        r"on uses nn.binaries\[0\]": m.nn.rebuild,
         "3 inputs": lambda: m.nn.rebuild(make_net(3, 2, 1)),
         "has 1 outputs, the network 2": lambda: m.nn.rebuild(make_net(2, 2, 2)),
         "top_k must be": lambda: m.nn.rebuild(top_k=3),
