@@ -256,7 +256,7 @@ def _place(
     """GEMM and block that a weight mask names."""
     block: int | None = None
     index = places.get(name)
-    if index is None and (match := re.fullmatch(r"(.+)\[(\d+)\]", name)):
+    if index is None and (match := re.fullmatch(r"(.+)\[(\d+)\]", str(name))):
         index, block = places.get(match[1]), int(match[2])
     if index is None or (block is not None and block >= workload.rows[index].blocks):
         msg = f"no GEMM {name!r} for its {type(mask).__name__}; GEMMs: {list(places)}"

@@ -82,6 +82,11 @@ def conv(
     >>> g.m, g.k, g.n
     (12544, 147, 64)
     """
+    lists: tuple[object, ...] = (channels, kernel, image)
+    if not all(isinstance(values, list | tuple) for values in lists) or len(channels) != 2:
+        msg = f"convolution {name!r}: channels (in, out), kernel and image are lists of numbers, "
+        msg += f"not {channels!r}, {kernel!r}, {image!r}"
+        raise QueryError(msg)
     sizes = len(kernel)
     if sizes != len(image) or channels[0] % whole("groups", groups) or channels[1] % groups:
         msg = f"convolution {name!r}: kernel {tuple(kernel)}, image {tuple(image)}, channels "
@@ -98,7 +103,11 @@ def conv(
     volume = m * (channels[0] // groups)
     k = channels[0] // groups
     for size, side, step, pad, gap in zip(image, kernel, steps, pads, gaps, strict=True):
-        out = (size + 2 * pad - gap * (side - 1) - 1) // whole("stride", step) + 1
+        if pad < 0:
+            msg = f"convolution {name!r}: padding is {pad}; it must be at least 0"
+            raise QueryError(msg)
+        span = whole("dilation", gap) * (side - 1) + 1
+        out = (size + 2 * pad - span) // whole("stride", step) + 1
         m *= whole(f"convolution {name!r}: output side", out)
         volume *= size
         k *= side

@@ -43,7 +43,7 @@ def cost(
     memory: Memory | None = None,
     bandwidth: float | None = None,
     energy_table: TableLike = "horowitz45",
-    compare: Sequence[TableLike] = (),
+    compare: TableLike | Sequence[TableLike] = (),
     nm_support: bool = True,
     skip_slices: bool = False,
 ) -> HardwareCost:
@@ -76,7 +76,7 @@ def cost(
         DRAM bytes per cycle; replaces that of ``memory``.
     energy_table : str, path or EnergyTable
         Name of a shipped table, or a TOML file.
-    compare : sequence of tables
+    compare : table or sequence of tables
         Further tables for rankings; one is always added.
     nm_support : bool
         Whether PEs can use N:M indices.
@@ -195,17 +195,18 @@ def _machine(
 
 
 def _tables(
-    first: TableLike, compare: Sequence[TableLike], precision: str
+    first: TableLike, compare: TableLike | Sequence[TableLike], precision: str
 ) -> tuple[EnergyTable, ...]:
-    tables = {table.name: table for table in map(energy_table, (first, *compare))}
+    more = (compare,) if isinstance(compare, str | os.PathLike | EnergyTable) else compare
+    tables = {table.name: table for table in map(energy_table, (first, *more))}
     for other in map(energy_table, SECOND_TABLES):
         if len(tables) < 2 and other.prices(precision):
             tables.setdefault(other.name, other)
     return tuple(tables.values())
 
 
-def _workload(source: object, batch: int) -> tuple[Workload, Network | None]:
-    items = whole("batch", batch)
+def read_workload(source: object) -> tuple[Workload, Network | None]:
+    """Read shapes, or a network and its GEMMs for one item."""
     network = source if isinstance(source, Network) else None
     workload = None if network is not None else read_shapes(source)
     if workload is None:
@@ -214,6 +215,12 @@ def _workload(source: object, batch: int) -> tuple[Workload, Network | None]:
 
             network = load(source)
         workload = extract(network)
+    return workload, network
+
+
+def _workload(source: object, batch: int) -> tuple[Workload, Network | None]:
+    items = whole("batch", batch)
+    workload, network = read_workload(source)
     if items == 1:
         return workload, network
     products = np.array([not gemm.weights for gemm in workload.rows])

@@ -78,6 +78,13 @@ class Figures:
         return self.macs / self.dram_bytes if self.dram_bytes else 0.0
 
 
+def freeze(record: object) -> None:
+    """Make the arrays of a record read-only."""
+    for value in vars(record).values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+
+
 #: Figures that add up.
 _COUNTS = tuple(
     f.name for f in fields(Figures) if f.name not in {"utilization", "mapping_efficiency"}
@@ -135,6 +142,9 @@ class GemmCosts:
     choices: Ints
     spilled: npt.NDArray[np.bool_]
     buffered: npt.NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @cached_property
     def cycles(self) -> Ints:

@@ -172,11 +172,28 @@ def pareto_front(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     ----------
     values : array_like, shape (points, objectives)
 
+    Raises
+    ------
+    QueryError
+        When the values are no table of numbers, or one is NaN: it cannot be compared.
+
     Examples
     --------
     >>> pareto_front([[1, 3], [2, 2], [2, 3], [3, 1]])
     array([ True,  True, False,  True])
     """
-    table = np.asarray(values, dtype=np.float64)
+    try:
+        table = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"a Pareto front needs numbers: {error}"
+        raise QueryError(msg) from error
+    if table.ndim != 2 or np.isnan(table).any():
+        msg = "a Pareto front needs one row per point and one number per objective, not "
+        msg += (
+            f"{np.argwhere(np.isnan(table)).tolist()[0]} NaN"
+            if table.ndim == 2
+            else str(table.shape)
+        )
+        raise QueryError(msg)
     beaten = [bool(np.any((table <= row).all(axis=1) & (table < row).any(axis=1))) for row in table]
     return ~np.array(beaten, dtype=bool)

@@ -167,6 +167,12 @@ class Workload:
         sizes = zip(self.names, self.m.tolist(), self.k.tolist(), self.n.tolist(), strict=True)
         return tuple(Gemm(name, m, k, n, outputs=name) for name, m, k, n in sizes)
 
+    def part(self, index: Ints) -> Workload:
+        """Return some of the GEMMs."""
+        sizes = (self.m, self.k, self.n, self.count, self.unique)
+        m, k, n, count, unique = (column[index] for column in sizes)
+        return Workload(m, k, n, count, unique, tuple(self.rows[i] for i in index))
+
     def __len__(self) -> int:
         return len(self.m)
 
@@ -208,6 +214,9 @@ def read_shapes(shapes: Any) -> Workload | None:
         return Workload.of(_named(str(name), size) for name, size in shapes.items())
     if isinstance(shapes, np.ndarray):
         return Workload.bare(np.atleast_2d(shapes))
+    if isinstance(shapes, list | tuple) and shapes and _numbers(shapes) and len(shapes) != 3:
+        msg = f"a GEMM shape is three whole numbers (M, K, N), not {shapes!r}"
+        raise QueryError(msg)
     if isinstance(shapes, Gemm) or (_numbers(shapes) and len(shapes) == 3):
         shapes = [shapes]
     if isinstance(shapes, Iterator):

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import MaskError
-from mipnet.hardware.machine import sides
+from mipnet.hardware.costs import freeze
+from mipnet.hardware.machine import sides, whole
 from mipnet.hardware.masks import TileMask, tile_any, weights_of
 from mipnet.pruning import LayerMask
 
@@ -48,6 +49,9 @@ class Packing:
     tiles_before: int
     tiles_after: int
     lower_bound: int
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @property
     def gain(self) -> float:
@@ -108,7 +112,7 @@ def pack(
         msg = f"axes {axes!r} is unknown; choose one of {', '.join(AXES)}"
         raise MaskError(msg)
     if isinstance(weights, LayerMask):
-        return pack_units(weights.keep[None], inputs, tile)
+        return pack_units(weights.keep[None], whole("inputs", inputs), tile)
     flags = weights.elements if isinstance(weights, TileMask) else weights_of(weights) != 0
     rows, columns = sides(tile)
     orders = [np.arange(side) for side in flags.shape]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.hardware.costs import GemmCosts
+from mipnet.hardware.costs import GemmCosts, freeze
 from mipnet.hardware.energy import EnergyTable
 from mipnet.hardware.machine import Memory
 
@@ -49,6 +49,9 @@ class Energies:
     dram: Floats
     leakage: Floats
     unpriced: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        freeze(self)
 
     @property
     def total(self) -> Floats:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from mipnet.hardware.cycles import tile
 from mipnet.hardware.evaluate import evaluate
-from mipnet.hardware.machine import Memory
+from mipnet.hardware.machine import Memory, whole
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -92,7 +92,7 @@ def scalesim_report(
     t = tiling.stream
     length = r + c + t - 2 if dataflow == "os" else 2 * r + 2 * c + t - 3
     total = costs.cycles - 1
-    active = [SETS // 2 * (kb * 1024 // SETS) for kb in buffer_kb]
+    active = [SETS // 2 * (whole("buffer_kb", kb) * 1024 // SETS) for kb in buffer_kb]
     return ScaleSimReport(
         total_cycles=total,
         # A single PE that is done in cycle 0 makes the tool divide by zero.

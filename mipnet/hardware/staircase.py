@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from mipnet.errors import QueryError
 from mipnet.hardware.apply import prune
+from mipnet.hardware.costs import freeze
 from mipnet.hardware.evaluate import Shapes, evaluate_shapes
-from mipnet.hardware.gemm import Workload
-from mipnet.hardware.machine import Machine
-from mipnet.hardware.units import group_units
+from mipnet.hardware.gemm import Gemm, Workload
+from mipnet.hardware.machine import Machine, whole
+from mipnet.hardware.units import group_units, kept_units
 from mipnet.pruning import LayerMask
 
 Ints = npt.NDArray[np.int64]
@@ -37,6 +38,9 @@ class Staircase:
     widths: Ints
     cycles: Ints
 
+    def __post_init__(self) -> None:
+        freeze(self)
+
     @property
     def steps(self) -> Ints:
         """Widths worth pruning to: one unit more would cost more cycles. The full width is last."""
@@ -51,7 +55,8 @@ class Staircase:
         QueryError
             When there is no such width.
         """
-        if not self.widths[0] <= width <= self.widths[-1]:
+        width = whole("width", width)
+        if width > self.widths[-1]:
             msg = f"group {self.group!r} has 1 to {self.widths[-1]} units, not {width}"
             raise QueryError(msg)
         same = self.cycles <= self.cycles[width - self.widths[0]]
@@ -97,6 +102,14 @@ def staircase(workload: Workload, group: str, machine: Machine) -> Staircase:
 
 def _one_by_one(workload: Workload, group: str, units: int, machine: Machine) -> Ints:
     """Cycles of every width where blocks end up with shapes of their own."""
+    touched = kept_units(workload, {group: LayerMask(np.array([], int), units)}).flags
+    changes = [not touched.keys().isdisjoint(_groups(gemm)) for gemm in workload.rows]
+    other = prune(workload, None, machine).costs(machine).cycles[~np.array(changes)].sum()
+    part = workload.part(np.flatnonzero(changes))
     masks = (LayerMask(np.arange(width), units) for width in range(1, units + 1))
-    costs = (prune(workload, {group: mask}, machine).costs(machine) for mask in masks)
-    return np.array([found.cycles.sum() for found in costs], dtype=np.int64)
+    costs = (prune(part, {group: mask}, machine).costs(machine) for mask in masks)
+    return np.array([other + found.cycles.sum() for found in costs], dtype=np.int64)
+
+
+def _groups(gemm: Gemm) -> set[str | None]:
+    return {gemm.inputs, gemm.outputs, gemm.repeats}

@@ -6,7 +6,8 @@ many of its tiles pruned, is best at the accuracy one wants?
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import QueryError
-from mipnet.hardware.cost import cost
+from mipnet.hardware.cost import cost, read_workload
 from mipnet.hardware.design import DesignPoint, DesignSpace
 from mipnet.hardware.extract import weight_matrices, with_matrices
 from mipnet.hardware.machine import sides
@@ -39,7 +40,7 @@ def sweep(
 
     Parameters
     ----------
-    network_or_shapes : Network or shapes
+    network_or_shapes : Network, anything :func:`mipnet.load` reads, or shapes
         As for :func:`~mipnet.hardware.cost.cost`.
     arrays, dataflows : sequence
     rates : sequence of float
@@ -58,17 +59,18 @@ def sweep(
     Raises
     ------
     QueryError
-        When there is nothing to sweep over, or shapes come without weights to prune.
+        When there is nothing to sweep over, shapes come without weights to prune, or an accuracy
+        is NaN.
     """
-    network = network_or_shapes if isinstance(network_or_shapes, Network) else None
+    arrays, rates = _several("arrays", arrays), _several("rates", rates)
+    dataflows = _several("dataflows", dataflows)
+    tiles = None if tiles is None else _several("tiles", tiles)
+    workload, network = read_workload(network_or_shapes)
     matrices = weights
     if matrices is None and network is not None:
         matrices = weight_matrices(network)
     if matrices is None and any(rates):
         msg = "shapes have no weights: give weights= to prune their tiles"
-        raise QueryError(msg)
-    if not arrays or not rates or not dataflows or (tiles is not None and not tiles):
-        msg = "a sweep needs at least one array, dataflow, rate and tile size"
         raise QueryError(msg)
     matrices = named_weights(matrices) if matrices is not None else {}
     models = _Models(network if weights is None else None, matrices, accuracy, ties)
@@ -79,13 +81,24 @@ def sweep(
     ]
     return DesignSpace(
         tuple(
-            _point(network_or_shapes, candidate, array, {"dataflow": dataflow, **options})
+            _point(network or workload, candidate, array, {"dataflow": dataflow, **options})
             for array in dict.fromkeys(map(sides, arrays))
             for candidate in candidates
             if tiles is not None or candidate.tile == array
             for dataflow in dataflows
         )
     )
+
+
+def _several(name: str, values: Any) -> tuple[Any, ...]:
+    """Values to sweep over, at least one."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        msg = f"{name} lists what to sweep over, such as {name}=[{values!r}]"
+        raise QueryError(msg)
+    if not (listed := tuple(values)):
+        msg = f"a sweep needs at least one array, dataflow, rate and tile size; {name} is empty"
+        raise QueryError(msg)
+    return listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +133,12 @@ class _Models:
             return _Candidate(tile, float(rate), masks, None)
         left = {name: np.where(m.elements, self.weights[name], 0) for name, m in masks.items()}
         model = left if self.network is None else with_matrices(self.network, left)
-        return _Candidate(tile, float(rate), masks, float(self.accuracy(model)))
+        found = float(self.accuracy(model))
+        if math.isnan(found):
+            msg = f"accuracy is NaN for tiles of {tile[0]}x{tile[1]} at rate {rate:g}: points "
+            msg += "without an accuracy cannot be compared"
+            raise QueryError(msg)
+        return _Candidate(tile, float(rate), masks, found)
 
 
 def _point(

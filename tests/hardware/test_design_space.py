@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +113,37 @@ def test_sweep_needs_no_pandas_until_asked(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_front_of_a_table() -> None:
     assert pareto_front([[0, 1], [1, 0], [1, 1], [0, 1]]).tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [([1, 2], r"\(2,\)"), ([[1, np.nan], [0, 1]], r"\[0, 1\] NaN"), ([["x"]], "needs numbers")],
+)
+def test_values_that_cannot_be_compared(values: object, said: str) -> None:
+    with pytest.raises(QueryError, match=said):
+        pareto_front(values)
+
+
+def test_points_without_an_accuracy_are_refused() -> None:
+    with pytest.raises(QueryError, match=r"accuracy is NaN for tiles of 4x4 at rate 0\.5"):
+        sweep(network(), arrays=[4], rates=[0.5], accuracy=lambda net: float("nan"))
+
+
+@pytest.mark.parametrize(
+    "options", [{"arrays": 4}, {"arrays": "4x4"}, {"rates": 0.5}, {"dataflows": "ws"}, {"tiles": 8}]
+)
+def test_choices_are_lists(options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(QueryError, match=f"{name} lists what to sweep over"):
+        sweep(network(), **({"arrays": [4]} | options))
+
+
+def test_sweep_reads_what_loads(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "net.npz"
+    np.savez(path, W0=rng.normal(size=(8, 16)), b0=np.zeros(8))
+    (point,) = sweep(path, arrays=[4], rates=[0.5], ties="exact", accuracy=lambda net: 1.0).points
+    assert point.skippable == 0.5
 
 
 def test_orders_that_differ() -> None:

@@ -249,6 +249,11 @@ def test_results_always_come_under_two_tables(name: str) -> None:
     assert all(table.name in str(found) for table in found.tables)
 
 
+def test_one_table_to_compare_with_needs_no_list() -> None:
+    found = cost((8, 64, 64), compare="aladdin45")
+    assert [table.name for table in found.tables] == ["horowitz45", "aladdin45"]
+
+
 def test_relative_energies_do_not_depend_on_width_of_words() -> None:
     one, two = (
         cost([(8, 64, 64)], array=16, precision=p, energy_table="relative_eyeriss", memory=Memory())

@@ -175,6 +175,8 @@ def test_shapes_and_gemms_mixed() -> None:
         ([(0, 4, 4)], "'gemm0': M is 0"),
         ([(4, 4, 4), (4, -3, 4)], "'gemm1': K is -3"),
         ([(4, 4)], "three whole numbers"),
+        ((4, 4), "three whole numbers"),
+        ([4, 4, 4, 4], "three whole numbers"),
         ([(4, 4, 4), (4, 4)], "'gemm1'"),
         ([(4, 4.5, 4)], "K"),
         ({"a": (4, "x", 4)}, "'a'"),
@@ -248,6 +250,12 @@ def test_convolutions_by_im2col() -> None:
         conv((3, 4), (3, 3), (9, 9), stride=(1,))
     with pytest.raises(QueryError, match="groups"):
         conv((3, 4), (3,), (9,), groups=2)
+    with pytest.raises(QueryError, match="padding is -1"):
+        conv((3, 4), (3,), (9,), padding=-1)
+    with pytest.raises(QueryError, match="dilation is 0"):
+        conv((3, 4), (3,), (9,), dilation=0)
+    with pytest.raises(QueryError, match="lists of numbers"):
+        conv((3, 4), 3, 9)
 
 
 def test_attention_and_transformer_blocks() -> None:

@@ -43,6 +43,12 @@ def test_the_result_cannot_be_changed() -> None:
         name = dataclasses.fields(thing)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(thing, name, None)
+    table = found.energies[0].total  # a sum made on request: changing it changes nothing else
+    table[:] = 0.0
+    assert found.energy > 0.0
+    for array in (found.costs.compute_cycles, found.energies[0].mac, found.workload.m):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 7
 
 
 def test_totals_are_sums_of_the_layers() -> None:

@@ -85,6 +85,8 @@ def test_bad_packing() -> None:
         pack(np.ones((2, 2)), 2, axes="heads")
     with pytest.raises(MaskError):
         pack(np.ones(3), 2)
+    with pytest.raises(QueryError, match="inputs is 0"):
+        pack(LayerMask(np.arange(2), 3), 2, inputs=0)
 
 
 def test_staircase_of_one_layer() -> None:
@@ -119,4 +121,7 @@ def test_bad_staircases() -> None:
         staircase((4, 4, 4), "fc")
     with pytest.raises(QueryError, match="1 to 4 units"):
         staircase((4, 4, 4), "gemm0").best_width(5)
+    for width in (0, 2.5):
+        with pytest.raises(QueryError, match="width"):
+            staircase((4, 4, 4), "gemm0").best_width(width)
     assert Machine(4, 4).array == "4x4"

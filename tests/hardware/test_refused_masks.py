@@ -26,6 +26,7 @@ from mipnet.pruning import LayerMask
             "32x64, the weights are 32x32",
         ),
         ({"a": (4, 32, 32)}, {"b": NMMask(1, 2)}, "no GEMM 'b'"),
+        ({"a": (4, 32, 32)}, {0: NMMask(1, 2)}, "no GEMM 0"),
         ({"a": (4, 32, 32)}, {"b": LayerMask(np.arange(3), 4)}, "no unit group 'b'"),
         ({"a": (4, 32, 32)}, {"a": LayerMask(np.arange(3), 4)}, "has 32 units, the mask has 4"),
         ({"a": (4, 32, 32)}, {"a": np.ones((32, 32))}, "ndarray is no mask"),

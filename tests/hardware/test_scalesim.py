@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scalesim_rows import ROWS
+from scalesim_rows import MORE, ROWS
 
 from mipnet.hardware import cost, scalesim_report
 
@@ -31,8 +31,20 @@ def test_every_column(run: list[str]) -> None:
     assert own.sram_writes == int(numbers[14]) - slip
 
 
-def test_there_are_ninety() -> None:
-    assert len(RUNS) == 90
+@pytest.mark.parametrize("run", [line.split() for line in MORE.split("\n") if line], ids="-".join)
+def test_random_arrays_and_shapes(run: list[str]) -> None:
+    dataflow, *numbers = run
+    r, c, m, k, n, total = map(int, numbers[:6])
+    found = scalesim_report(m, k, n, r, c, dataflow=dataflow)
+    percent = (found.utilization, found.mapping_efficiency, found.compute_utilization)
+    counts = (found.input_reads, found.filter_reads, found.output_writes)
+    assert [f"{float(v):.4f}" for v in percent] == numbers[6:9]
+    assert [int(v) for v in (found.total_cycles, *counts)] == [total, *map(int, numbers[9:])]
+    assert cost((m, k, n), array=(r, c), dataflow=dataflow).cycles == total + 1
+
+
+def test_there_are_ninety_and_sixty() -> None:
+    assert (len(RUNS), len(MORE.split("\n")) - 2) == (90, 60)
 
 
 #: Dataflow, array side, GEMM, kB of each buffer, DRAM words; -1 where the tool's set replacement
