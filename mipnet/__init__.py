@@ -31,6 +31,8 @@ _PUBLIC = {
     "pruners": "mipnet.pruning",
     "finetune": "mipnet.pruning",
     "NetworkBlock": "mipnet.embedding",
+    "add_ensemble": "mipnet.embedding",
+    "add_free_layer": "mipnet.embedding",
     "add_network": "mipnet.embedding",
     "solve": "mipnet.embedding",
     "Verdict": "mipnet.search",
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
     from mipnet.bounds import load_bounds as load_bounds
     from mipnet.bounds import save_bounds as save_bounds
     from mipnet.embedding import NetworkBlock as NetworkBlock
+    from mipnet.embedding import add_ensemble as add_ensemble
+    from mipnet.embedding import add_free_layer as add_free_layer
     from mipnet.embedding import add_network as add_network
     from mipnet.embedding import solve as solve
     from mipnet.network import Network as Network
@@ -98,6 +102,8 @@ __all__ = [
     "Verdict",
     "VerifyResult",
     "__version__",
+    "add_ensemble",
+    "add_free_layer",
     "add_network",
     "apply",
     "ball",

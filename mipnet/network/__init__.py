@@ -1,5 +1,6 @@
 """Networks: layers, the immutable graph, and one reader per format."""
 
+from mipnet.network.combine import combined, scaled
 from mipnet.network.interval import Interval, LinearForm
 from mipnet.network.layers import Affine, Flatten, Layer, ReLU, register_layer
 from mipnet.network.network import INPUT, Network, Node
@@ -14,5 +15,7 @@ __all__ = [
     "Network",
     "Node",
     "ReLU",
+    "combined",
     "register_layer",
+    "scaled",
 ]
