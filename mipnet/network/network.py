@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -329,9 +330,15 @@ class Network:
         return self
 
     def __repr__(self) -> str:
-        widths = [str(self.n_inputs)]
-        widths += [str(n.layer.weight.shape[0]) for n in self.nodes if isinstance(n.layer, Affine)]
-        return f"Network({'-'.join(widths)}, {self.n_parameters} parameters, from {self.source})"
+        kinds = Counter(n.layer.kind for n in self.nodes)
+        if set(kinds) <= {"Affine", "ReLU", "Flatten"}:
+            affine = [n.layer for n in self.nodes if isinstance(n.layer, Affine)]
+            what = "-".join(str(n) for n in (self.n_inputs, *(len(a.bias) for a in affine)))
+        else:
+            ends = ("x".join(map(str, self.shapes[n])) for n in (INPUT, self.output))
+            counted = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+            what = f"{' -> '.join(ends)}, {counted}"
+        return f"Network({what}, {self.n_parameters} parameters, from {self.source})"
 
 
 def default_names(layers: Sequence[Layer]) -> list[str]:

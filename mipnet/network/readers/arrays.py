@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.errors import NetworkError, ReadError
+from mipnet.errors import ReadError
 from mipnet.network.network import Network
 from mipnet.network.readers.base import Reader, register_reader
-from mipnet.network.readers.chain import Chain, Value, located
+from mipnet.network.readers.combine import relu
+from mipnet.network.readers.graph import Graph
+from mipnet.network.readers.products import dense
+from mipnet.network.readers.values import located
 
 
 def from_arrays(
@@ -59,58 +62,16 @@ def from_arrays(
             f"weights, {len(biases)} biases, {len(names)} names"
         )
         raise ReadError(msg)
-    chain = Chain(source)
+    graph = Graph(source)
     with located(source):
-        value = dense(chain, names[0], None, weights[0], biases[0])
+        value = dense(graph, names[0], None, weights[0], biases[0])
         for k in range(1, count):
-            value = chain.relu(f"relu{k - 1}", value)
-            value = dense(chain, names[k], value, weights[k], biases[k])
+            value = relu(graph, f"relu{k - 1}", value)
+            value = dense(graph, names[k], value, weights[k], biases[k])
         bounds = None
         if lower is not None or upper is not None:
             bounds = (-np.inf if lower is None else lower, np.inf if upper is None else upper)
-        return chain.finish(value, input_bounds=bounds)
-
-
-def dense(chain: Chain, name: str, value: Value | None, weight: Any, bias: Any) -> Value:
-    """Append ``weight @ value + bias``; the input of the network is made when ``value`` is None.
-
-    Parameters
-    ----------
-    chain : Chain
-    name : str
-        Name of the layer, for messages too.
-    value : Value or None
-    weight : array_like, shape (n_out, n_in)
-    bias : array_like, shape (n_out,), or None
-
-    Raises
-    ------
-    ReadError, NetworkError
-        As for :func:`from_arrays`.
-    """
-    matrix = chain.constant(weight, f"weight of {name!r}")
-    vector = None if bias is None else chain.constant(bias, f"bias of {name!r}")
-    if matrix.ndim != 2 or 0 in matrix.shape:
-        msg = f"layer {name!r}: weight must have shape (n_out, n_in), got {matrix.shape}"
-        raise NetworkError(msg)
-    if vector is not None and vector.shape != matrix.shape[:1]:
-        msg = (
-            f"layer {name!r}: y = W x + b needs W of shape (n_out, n_in) and b of shape (n_out,), "
-            f"got {matrix.shape} and {vector.shape}"
-        )
-        if vector.shape == matrix.shape[1:]:
-            msg += f"; the weight looks transposed: store W.T, of shape {matrix.T.shape}"
-        raise NetworkError(msg)
-    if value is None:
-        value = chain.start((matrix.shape[1],))
-    if not value.lost and value.shape[-1:] != matrix.shape[1:]:
-        msg = (
-            f"layer {name!r}: weight of shape {matrix.shape} takes vectors of {matrix.shape[1]}, "
-            f"but {chain.origin(value)} gives shape {value.shape[1:]}"
-        )
-        raise NetworkError(msg)
-    value = chain.matmul(name, value, matrix.T)
-    return value if vector is None else value.apply(name, "add", vector)
+        return graph.finish(value, input_bounds=bounds)
 
 
 @register_reader("arrays")

@@ -28,7 +28,7 @@ from mipnet.network.readers.base import (
     numeric,
     register_reader,
 )
-from mipnet.network.readers.chain import located
+from mipnet.network.readers.values import located
 
 PARAMETER = re.compile(r"([Wb])(0|[1-9][0-9]*)")
 

@@ -13,7 +13,6 @@ import numpy as np
 from mipnet.errors import NetworkError, ReadError, UnsupportedError
 from mipnet.network.layers.base import Shape
 from mipnet.network.network import Network
-from mipnet.network.readers.arrays import dense
 from mipnet.network.readers.base import (
     Reader,
     existing_file,
@@ -24,7 +23,10 @@ from mipnet.network.readers.base import (
     numeric,
     register_reader,
 )
-from mipnet.network.readers.chain import Chain, Value, located
+from mipnet.network.readers.combine import relu
+from mipnet.network.readers.graph import Graph
+from mipnet.network.readers.products import dense
+from mipnet.network.readers.values import Value, located
 
 #: NumPy types of the safetensors types; BF16 is the upper half of a float32.
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -85,25 +87,25 @@ class SafetensorsReader(Reader):
             tensors, listed = _contents(source, origin)
         parameters = _parameters(origin, tensors)
         order = _order(origin, parameters, layers if layers is not None else listed)
-        chain = Chain(origin)
+        graph = Graph(origin)
         with located(origin):
             if input_shape is None:
                 first = parameters[next(step for step in order if step in parameters)]
                 weight = first["weight"] if "weight" in first else first["weight_orig"]
                 input_shape = int(np.shape(weight)[1])
-            value = chain.start(item_shape(input_shape))
-            return chain.finish(_build(chain, value, order, parameters))
+            value = graph.start(item_shape(input_shape))
+            return graph.finish(_build(graph, value, order, parameters))
 
 
 def _build(
-    chain: Chain, value: Value, order: Sequence[str], parameters: Mapping[str, Any]
+    graph: Graph, value: Value, order: Sequence[str], parameters: Mapping[str, Any]
 ) -> Value:
     for step in order:
         if step in parameters:
             weight, bias = (_merged(parameters[step], step, kind) for kind in ("weight", "bias"))
-            value = dense(chain, step, value, weight, bias)
+            value = dense(graph, step, value, weight, bias)
         elif step.lower() == "relu":
-            value = chain.relu("relu", value)
+            value = relu(graph, "relu", value)
         elif step.lower() == "flatten":
             value = value.view("flatten", lambda a: a.reshape(1, -1))
     return value

@@ -9,9 +9,11 @@ import numpy as np
 
 from mipnet.errors import ReadError, UnsupportedError
 from mipnet.network.network import Network
-from mipnet.network.readers.arrays import dense
 from mipnet.network.readers.base import Array, Reader, is_instance, register_reader
-from mipnet.network.readers.chain import Chain, Value, located
+from mipnet.network.readers.combine import relu
+from mipnet.network.readers.graph import Graph
+from mipnet.network.readers.products import dense
+from mipnet.network.readers.values import Value, located
 
 OUTPUTS = ("identity", "softmax", "logistic")
 
@@ -53,16 +55,16 @@ class SklearnReader(Reader):
             refused = [f"{origin}: holds {len(models)} multilayer perceptrons, expected one"]
         if refused:
             raise UnsupportedError(origin, refused)
-        chain = Chain(origin)
+        graph = Graph(origin)
         with located(origin):
             width = len(steps[models[0]][1].coefs_[0])
-            value = chain.start((width,))
+            value = graph.start((width,))
             for k, (name, step) in enumerate(steps):
                 if k == models[0]:
-                    value = _perceptron(chain, value, step)
+                    value = _perceptron(graph, value, step)
                 else:
-                    value = _scale(chain, name, value, step, inverse=k > models[0])
-            return chain.finish(value)
+                    value = _scale(graph, name, value, step, inverse=k > models[0])
+            return graph.finish(value)
 
 
 def _steps(estimator: Any, name: str, origin: str) -> Iterator[tuple[str, Any]]:
@@ -124,23 +126,23 @@ def _refusals(name: str, step: Any) -> Iterator[str]:
         yield f"{label}: this kind of step is not supported"
 
 
-def _perceptron(chain: Chain, value: Value, model: Any) -> Value:
+def _perceptron(graph: Graph, value: Value, model: Any) -> Value:
     last = len(model.coefs_) - 1
     for k, (weight, bias) in enumerate(zip(model.coefs_, model.intercepts_, strict=True)):
-        value = dense(chain, f"affine{k}", value, np.transpose(weight), bias)
+        value = dense(graph, f"affine{k}", value, np.transpose(weight), bias)
         if k < last and model.activation == "relu":
-            value = chain.relu(f"relu{k}", value)
+            value = relu(graph, f"relu{k}", value)
     if is_instance(model, "sklearn.neural_network", "MLPClassifier") and value.shape == (1, 1):
         pair = value.view("classes", lambda a: np.broadcast_to(a, (1, 2)))
         return pair.apply("classes", "mul", np.array([0.0, 1.0]))
     return value
 
 
-def _scale(chain: Chain, name: str, value: Value, scaler: Any, *, inverse: bool) -> Value:
+def _scale(graph: Graph, name: str, value: Value, scaler: Any, *, inverse: bool) -> Value:
     """Apply a scaler, or its inverse to the outputs."""
 
     def constant(attribute: str) -> Array:
-        return chain.constant(getattr(scaler, attribute), f"{attribute} of {name!r}")
+        return graph.constant(getattr(scaler, attribute), f"{attribute} of {name!r}")
 
     if _is_identity(scaler):
         return value

@@ -12,12 +12,13 @@ from mipnet.errors import NetworkError, ReadError, UnsupportedError
 from mipnet.network.layers.base import Shape
 from mipnet.network.network import Network
 from mipnet.network.readers.base import Reader, is_instance, item_shape, register_reader
-from mipnet.network.readers.chain import LOST, Chain, RefusalError, Value, located
+from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.torch_steps import STEPS, Step, module_step
+from mipnet.network.readers.values import LOST, RefusalError, Value, located
 
 if TYPE_CHECKING:
     from torch import nn
-    from torch.fx import Graph
+    from torch.fx import Graph as Traced
     from torch.fx import Node as Call
 
 #: Wrappers that change how a module runs and not what it computes, with where they keep it.
@@ -73,7 +74,7 @@ class TorchReader(Reader):
             root = _evaluated(source)
             graph = _traced(root, origin, refused)
             # The first pass knows no shapes: it lists what cannot be read, and finds the width.
-            trial = _Walk(graph, root, Chain(origin))
+            trial = _Walk(graph, root, Graph(origin))
             trial.output(LOST)
             refused += trial.refused
             if refused:
@@ -82,7 +83,7 @@ class TorchReader(Reader):
             if item is None and width is None:
                 msg = "has no Linear that tells the shape of the input; give input_shape="
                 raise ReadError(msg)
-            chain = Chain(origin)
+            chain = Graph(origin)
             walk = _Walk(graph, root, chain)
             try:
                 value = walk.output(chain.start(item or (width or 1,)))
@@ -163,7 +164,7 @@ def _apply_masks(part: nn.Module) -> None:
         part.register_parameter(name, torch.nn.Parameter(masked, requires_grad=False))
 
 
-def _traced(root: nn.Module, origin: str, refused: list[str]) -> Graph:
+def _traced(root: nn.Module, origin: str, refused: list[str]) -> Traced:
     import torch
     from torch.fx import Tracer
 
@@ -197,7 +198,7 @@ def _attribute(root: nn.Module, target: str) -> Any:
 class _Walk:
     """One pass over the calls that the output of a traced module needs."""
 
-    def __init__(self, graph: Graph, root: nn.Module, chain: Chain) -> None:
+    def __init__(self, graph: Traced, root: nn.Module, chain: Graph) -> None:
         self.calls: list[Call] = list(graph.nodes)
         self.position = {call: k for k, call in enumerate(self.calls)}
         self.root = root

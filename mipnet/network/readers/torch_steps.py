@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.network.readers.arrays import dense
 from mipnet.network.readers.base import Array
-from mipnet.network.readers.chain import LOST, Chain, Operation, RefusalError, Value, reshaped
+from mipnet.network.readers.combine import relu
+from mipnet.network.readers.graph import Graph
+from mipnet.network.readers.products import dense, matmul
+from mipnet.network.readers.values import LOST, Operation, RefusalError, Value, reshaped
 
 
 @dataclass(frozen=True)
 class Step:
     """One call: where its layers go and what they are named."""
 
-    chain: Chain
+    chain: Graph
     name: str
 
     def constant(self, values: Any, what: str = "constant") -> Array:
@@ -42,7 +44,7 @@ def _value(input: Any) -> Value:
 
 def _relu(step: Step, input: Any, inplace: bool = False) -> Value:
     del inplace
-    return step.chain.relu(step.name, _value(input))
+    return relu(step.chain, step.name, _value(input))
 
 
 def _linear(step: Step, input: Any, weight: Any, bias: Any = None) -> Value:
@@ -56,7 +58,7 @@ def _linear(step: Step, input: Any, weight: Any, bias: Any = None) -> Value:
 def _matmul(step: Step, input: Any, other: Any) -> Value:
     left = not isinstance(input, Value)
     constant = step.constant(input if left else other)
-    return step.chain.matmul(step.name, _value(other if left else input), constant, left=left)
+    return matmul(step.chain, step.name, _value(other if left else input), constant, left=left)
 
 
 def _identity(step: Step, input: Any, *args: Any, **options: Any) -> Value:

@@ -1,0 +1,233 @@
+"""One pass over an ONNX graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from mipnet.errors import NetworkError, ReadError, UnsupportedError
+from mipnet.network.layers.base import Shape
+from mipnet.network.network import Network
+from mipnet.network.readers.base import item_shape
+from mipnet.network.readers.graph import Graph
+from mipnet.network.readers.onnx_fold import FOLDED, folded
+from mipnet.network.readers.onnx_ops import FLOATS, STEPS, LostError, Result, Step
+from mipnet.network.readers.values import LOST, RefusalError, Value, bounded
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+#: What to do about operations people export and no exact program exists for.
+REMEDIES = {
+    **dict.fromkeys(("RNN", "LSTM", "GRU"), "recurrent layers are not supported; unroll the model"),
+    **dict.fromkeys(("If", "Loop", "Scan"), "control flow is not supported; export a traced model"),
+    **dict.fromkeys(
+        ("Attention", "MultiHeadAttention"), "attention multiplies computed results; not supported"
+    ),
+    **dict.fromkeys(
+        ("LayerNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization"),
+        "divides by a computed deviation; train with BatchNormalization",
+    ),
+    **dict.fromkeys(
+        ("Elu", "Selu", "Celu", "Mish", "Softsign", "Exp", "Log", "Sin", "Cos", "Sqrt"),
+        "activation is not supported; docs/layers.md lists those that are",
+    ),
+    "ConvTranspose": "is not supported; use upsampling by reshapes and a Conv",
+    "ArgMax": "the network ends in front of it: load with output= naming what it reads",
+}
+
+
+class Walk:
+    """One pass over the nodes of a graph that its outputs need.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Without functions of its own.
+    origin : str
+        Where it comes from, for messages.
+    """
+
+    def __init__(self, model: ModelProto, origin: str) -> None:
+        self.graph = model.graph
+        self.opset = max(
+            (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+            default=0,
+        )
+        self.written = Graph(origin)
+        self.origin = origin
+        self.stored = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.values: dict[str, Value | npt.NDArray[Any]] = {}
+        self.readers: Counter[str] = Counter()
+        self.refused: list[str] = []
+        self.faults: list[NetworkError] = []
+
+    def network(self, input_shape: Shape | int | None, output: str | None) -> Network:
+        """Network between input and output."""
+        outputs = [entry.name for entry in self.graph.output] if output is None else [output]
+        if len(outputs) > 1:
+            self.refused.append(f"outputs {outputs}: one is read; choose it with output=")
+        for sparse in self.graph.sparse_initializer:
+            self.refused.append(f"initializer {sparse.values.name!r}: is sparse; store it dense")
+        nodes, needed = self._needed(outputs)
+        inputs = [i for i in self.graph.input if i.name in needed and i.name not in self.stored]
+        if len(inputs) > 1:
+            self.refused.append(f"inputs {[i.name for i in inputs]}: one is read")
+        problem = None
+        for entry in inputs:
+            self.values[entry.name] = LOST
+            if entry.type.tensor_type.elem_type not in FLOATS:
+                self.refused.append(f"input {entry.name!r}: is no tensor of floating type")
+            elif len(inputs) == 1:
+                problem = self._start(entry, input_shape)
+        for node in nodes:
+            self._step(node, needed)
+        self._complain(problem)
+        result = self._lookup(outputs[0], "the model")
+        if not isinstance(result, Value):
+            msg = f"output {outputs[0]!r} does not depend on an input"
+            raise ReadError(msg)
+        try:
+            return self.written.finish(result, dtype=FLOATS[inputs[0].type.tensor_type.elem_type])
+        except RefusalError as error:
+            raise UnsupportedError(self.origin, [f"output {outputs[0]!r}: {error}"]) from error
+
+    def _complain(self, problem: ReadError | None) -> None:
+        """Raise everything that is wrong with the model, at once."""
+        if self.refused:
+            faults = [str(fault) for fault in self.faults]
+            raise UnsupportedError(self.origin, [*self.refused, *faults])
+        if problem is not None:
+            raise problem
+        if len(self.faults) == 1:
+            raise self.faults[0]
+        if self.faults:
+            msg = "\n".join(["several layers do not fit:", *(f"  - {f}" for f in self.faults)])
+            raise NetworkError(msg) from self.faults[0]
+
+    def _needed(self, outputs: list[str]) -> tuple[list[NodeProto], set[str]]:
+        needed, nodes = set(outputs), []
+        for node in reversed(self.graph.node):
+            if needed.intersection(node.output):
+                nodes.append(node)
+                needed.update(name for name in node.input if name)
+                if node.op_type not in ("Shape", "Size"):
+                    self.readers.update(node.input)
+        self.readers.update(outputs)
+        return nodes[::-1], needed
+
+    def _start(self, entry: ValueInfoProto, given: Shape | int | None) -> ReadError | None:
+        """Make the input; what is wrong with its shape can wait for the list of operations."""
+        kind = entry.type.tensor_type
+        declared = None
+        if kind.HasField("shape"):
+            declared = [d.dim_value if d.dim_value > 0 else None for d in kind.shape.dim]
+        try:
+            item, full = _input_shapes(entry.name, declared, given)
+            bounded(entry.name, full)
+        except ReadError as error:
+            return error
+        except NetworkError as error:
+            self.faults.append(error)
+            return None
+        self.values[entry.name] = self.written.start(item, full)
+        return None
+
+    def _lookup(self, name: str, reader: str) -> Value | npt.NDArray[Any]:
+        from onnx import numpy_helper
+
+        if name not in self.values:
+            if name not in self.stored:
+                msg = f"{reader} reads {name!r}, which nothing before it produces"
+                raise ReadError(msg)
+            tensor = self.stored[name]
+            if tensor.data_location:
+                msg = f"initializer {name!r} lies in another file; give the path of the model"
+                raise ReadError(msg)
+            try:
+                self.values[name] = numpy_helper.to_array(tensor)
+            except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
+                msg = f"initializer {name!r} is damaged: {error}"
+                raise ReadError(msg) from error
+        return self.values[name]
+
+    def _step(self, node: NodeProto, needed: set[str]) -> None:
+        name = node.name or next(filter(None, node.output), node.op_type)
+        label = f"{name!r} ({node.op_type})"
+        inputs = [self._lookup(i, f"node {label}") if i else None for i in node.input]
+        taken = [o for o in node.output if o in self.values]
+        if taken:
+            msg = f"node {label} produces {taken}, which something before it produces already"
+            raise ReadError(msg)
+        result: Result = LOST
+        try:
+            result = self._result(node, name, label, inputs, needed)
+        except RefusalError as error:
+            self.refused.append(f"{label}: {error}")
+        except LostError:
+            result = LOST
+        except NetworkError as error:
+            self.faults.append(error)
+        results = result if isinstance(result, list) else [result]
+        results += [LOST] * (len(node.output) - len(results))
+        for output, value in zip(node.output, results, strict=False):
+            if not output:
+                continue
+            self.values[output] = value
+            if isinstance(value, Value) and self.readers[output] > 1:
+                self.values[output] = self.written.anchored(value)
+
+    def _result(
+        self, node: NodeProto, name: str, label: str, inputs: list[Any], needed: set[str]
+    ) -> Result:
+        computed = any(isinstance(value, Value) for value in inputs)
+        if node.domain not in ("", "ai.onnx"):
+            reason = f"operation of domain {node.domain!r} is not supported"
+            raise RefusalError(reason)
+        if node.op_type not in (STEPS if computed else FOLDED):
+            raise RefusalError(REMEDIES.get(node.op_type, "operation is not supported"))
+        several = node.op_type == "Split"
+        if not several and any(extra in needed for extra in node.output[1:] if extra):
+            reason = "only its first output is supported"
+            raise RefusalError(reason)
+        self._check(node, label)
+        if computed:
+            return STEPS[node.op_type](Step(self.written, name, node, inputs, self.opset))
+        return folded(node, inputs, label, self.opset)
+
+    def _check(self, node: NodeProto, label: str) -> None:
+        """Refuse attributes and inputs that the operation does not have."""
+        from onnx import checker
+
+        context = checker.C.CheckerContext()
+        context.ir_version = checker.DEFAULT_CONTEXT.ir_version
+        context.opset_imports = {"": self.opset}
+        try:
+            checker.check_node(node, context)
+        except (checker.ValidationError, UnicodeDecodeError) as error:
+            msg = f"node {label} is malformed: {error}"
+            raise ReadError(msg) from error
+
+
+def _input_shapes(
+    name: str, declared: list[int | None] | None, given: Shape | int | None
+) -> tuple[Shape, Shape]:
+    """Shape of one item, and of the tensor with a batch of one."""
+    if given is not None:
+        item = item_shape(given)
+        full = item if declared is not None and len(declared) == len(item) else (1, *item)
+        fits = declared is None or (
+            len(declared) == len(full)
+            and all(d in (None, f) for d, f in zip(declared[1:], full[1:], strict=True))
+        )
+        if fits:
+            return item, full
+        msg = f"input {name!r} is declared with shape {declared}; input_shape={item} does not fit"
+        raise ReadError(msg)
+    if declared is None or None in declared[1:] or declared == [None]:
+        msg = f"input {name!r} leaves its shape open ({declared}); give input_shape="
+        raise ReadError(msg)
+    full = tuple(d or 1 for d in declared)
+    return (full[1:] if len(full) > 1 and full[0] == 1 else full or (1,)), full
