@@ -136,10 +136,20 @@ class BetaBounder:
             return np.where(form > 0.0, self._lower, self._upper)
         return self.region.minimiser(form.astype(np.float64)).astype(np.float32)
 
-    def _back(
+    def back(
         self, weights: Single, lean: Lean, chosen: Single, record: Single | None = None
     ) -> tuple[Single, Single]:
-        """Forms over the input, and their constants."""
+        """Forms over the input, and their constants, by one pass in float32.
+
+        Parameters
+        ----------
+        weights : array of float32, shape (batch, n_stop)
+            Changed in place.
+        lean : Lean
+        chosen : array of float32, shape (batch, n_unstable)
+        record : array of float32, shape (batch, n_unstable), optional
+            Takes the coefficients over the outputs of the unstable neurons.
+        """
         a = weights
         constant = np.zeros(len(weights), dtype=np.float32)
         hull, share = self.chain.hull, None
@@ -169,7 +179,7 @@ class BetaBounder:
 
     def glance(self, weights: Single, lean: Lean, chosen: Single) -> Single:
         """Bounds in float32, by one pass back."""
-        form, constant = self._back(weights.copy(), lean, chosen)
+        form, constant = self.back(weights.copy(), lean, chosen)
         if self._plain and lean.box is None:
             negative = np.minimum(form, 0.0)
             return np.asarray((form - negative) @ self._lower + negative @ self._upper + constant)
@@ -179,7 +189,7 @@ class BetaBounder:
         """One pass back and forth in float32."""
         coefficients = np.empty_like(lean.rise)
         values = np.empty_like(lean.rise)
-        form, _ = self._back(weights.copy(), lean, chosen, coefficients)
+        form, _ = self.back(weights.copy(), lean, chosen, coefficients)
         points = x = self._minimiser(form, lean)
         gaps = None
         bound = np.zeros(len(weights), dtype=np.float32)

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from mipnet.bounds import one_layer
 from mipnet.bounds.beta import BetaBounder, Lean, Pass
 from mipnet.bounds.chain import Single
 from mipnet.bounds.subproblems import Index, Subproblems, split
 from mipnet.network.layers.base import Array
 
-#: Candidates taken from each of the two lists of estimates.
-_CANDIDATES = 3
+#: Candidates taken from each of the two lists of estimates, where each takes a pass or not.
+_CANDIDATES, _MANY = 3, 32
 #: Share of the distance still to go that counts as the least gain of a child.
 _LEAST = 1e-3
 
@@ -64,17 +65,21 @@ def choose(
     items = np.flatnonzero(batch.open.any(axis=1))
     if not items.size:
         return items, items
-    few = min(_CANDIDATES, local.shape[1])
+    direct = one_layer.applies(bounder, batch)
+    few = min(_MANY if direct else _CANDIDATES, local.shape[1])
     lists = [np.argpartition(-s[items], few - 1, axis=1)[:, :few] for s in (local, intercept)]
     columns = np.concatenate(lists, axis=1)
-    owners = np.repeat(items, columns.shape[1])
-    flat = columns.reshape(-1)
-    children = split(batch, flat, owners)
-    found = bounder.glance(children.weights, Lean.of(children), children.chosen)
-    before = batch.bound[owners]
-    reach = np.maximum(target[owners] - before, 1e-12)
-    gains = np.clip((found.reshape(2, -1) - before) / reach, _LEAST, 1.0)
-    score = (gains[0] * gains[1]).reshape(columns.shape)
+    before = batch.bound[items, None]
+    if direct:
+        found = one_layer.child_bounds(bounder, batch, Lean.of(batch), items, columns)
+    else:
+        owners = np.repeat(items, columns.shape[1])
+        children = split(batch, columns.reshape(-1), owners)
+        glances = bounder.glance(children.weights, Lean.of(children), children.chosen)
+        found = glances.reshape(2, *columns.shape)
+    reach = np.maximum(target[items, None] - before, 1e-12)
+    gains = np.clip((found - before) / reach, _LEAST, 1.0)
+    score = gains[0] * gains[1]
     score[~batch.open[items[:, None], columns]] = -1.0
     # Ties (no child gains anything) go to the best estimate.
     score += (
