@@ -33,6 +33,8 @@ _TRACE = np.float32(1e-3)
 #: Exponent of one step of convex weights, for the terms farthest apart.
 _BLEND = np.float32(1.0)
 _FIRST, _SECOND = np.float32(0.2), np.float32(0.02)
+#: A multiplier no step reaches.
+_FAR = np.float32(1e30)
 
 
 @dataclass(eq=False)
@@ -45,6 +47,8 @@ class Lean:
         Upper lines.
     sign : array, shape (batch, n_unstable)
         1 where a neuron is fixed active, -1 where it is fixed inactive, 0 where it is unstable.
+    free, active : array, shape (batch, n_unstable)
+        1 where a neuron is unstable, and where it is fixed active; 0 elsewhere.
     box : two arrays, shape (batch, n_inputs), or None
         Ends of the boxes, where the subproblems have boxes of their own.
     """
@@ -52,26 +56,36 @@ class Lean:
     rise: Single
     intercept: Single
     sign: Single
+    free: Single
+    active: Single
     box: tuple[Single, Single] | None
 
     @classmethod
     def of(cls, batch: Subproblems) -> Lean:
-        """Relaxation of the subproblems."""
-        open_ = batch.open
-        width = np.where(open_, batch.upper - batch.lower, np.float32(1.0))
-        on = batch.lower >= 0.0
-        rise = np.where(open_, batch.upper / width, on.astype(np.float32))
-        intercept = np.where(open_, -rise * batch.lower, np.float32(0.0))
-        sign = np.where(open_, np.float32(0.0), np.where(on, np.float32(1.0), np.float32(-1.0)))
+        """Relaxation of the subproblems.
+
+        All by arithmetic: choosing by masks without a pattern takes several times as long.
+        """
+        below, above = np.minimum(batch.lower, 0.0), np.maximum(batch.upper, 0.0)
+        active = (batch.lower >= 0.0).astype(np.float32)
+        # With both ends at zero it is in both phases, and counts as active.
+        sign = active - ((batch.upper <= 0.0) & (batch.lower < 0.0))
+        rise = above / np.maximum(above - below, np.float32(1e-37))
+        free = np.float32(1.0) - np.abs(sign)
         box = None
         if batch.boxed:
             box = batch.box_lower.astype(np.float32), batch.box_upper.astype(np.float32)
-        return cls(rise, intercept, sign, box)
+        return cls(rise, -rise * below, sign, free, active, box)
 
     def select(self, items: Index | Flags) -> Lean:
         """Relaxation of some of the subproblems."""
         box = self.box and (self.box[0][items], self.box[1][items])
-        return Lean(self.rise[items], self.intercept[items], self.sign[items], box)
+        parts = (self.rise, self.intercept, self.sign, self.free, self.active)
+        return Lean(*(part[items] for part in parts), box)
+
+    def lines(self, chosen: Single) -> tuple[Single, Single]:
+        """Slopes of the lower lines, and signed multipliers, shape (batch, n_unstable)."""
+        return chosen * self.free + self.active, chosen * self.sign
 
 
 @dataclass(eq=False)
@@ -127,14 +141,16 @@ class BetaBounder:
         self.chain, self.region = chain, region
         self._lower = region.lower.astype(np.float32)
         self._upper = region.upper.astype(np.float32)
+        self._centre = np.float32(0.5) * (self._lower + self._upper)
+        self._radius = np.float32(0.5) * (self._upper - self._lower)
         self._plain = isinstance(region, Box)
 
     def _minimiser(self, form: Single, lean: Lean) -> Single:
         if lean.box is not None:
             return np.where(form > 0.0, *lean.box)
         if self._plain:
-            return np.where(form > 0.0, self._lower, self._upper)
-        return self.region.minimiser(form.astype(np.float64)).astype(np.float32)
+            return self._centre - np.copysign(self._radius, form)
+        return self.region.minimiser(form).astype(np.float32, copy=False)
 
     def back(
         self, weights: Single, lean: Lean, chosen: Single, record: Single | None = None
@@ -150,25 +166,38 @@ class BetaBounder:
         record : array of float32, shape (batch, n_unstable), optional
             Takes the coefficients over the outputs of the unstable neurons.
         """
+        return self._back(weights, lean, lean.lines(chosen), chosen, record)
+
+    def _back(
+        self,
+        weights: Single,
+        lean: Lean,
+        lines: tuple[Single, Single],
+        chosen: Single,
+        record: Single | None = None,
+    ) -> tuple[Single, Single]:
         a = weights
         constant = np.zeros(len(weights), dtype=np.float32)
         hull, share = self.chain.hull, None
+        fall, push = lines
         for stage in reversed(self.chain.stages):
             weight, bias = stage.single
             count = stage.unstable
             if count:
                 span = stage.columns
                 part = a[:, :count]
-                negative = np.minimum(part, 0.0)
                 if record is not None:
                     record[:, span] = part
-                sign, pick = lean.sign[:, span], chosen[:, span]
-                positive = (part - negative) * np.where(sign == 0.0, pick, lean.rise[:, span])
+                negative = np.minimum(part, 0.0)
+                positive = part - negative
                 if hull is not None and span.start == 0:
-                    share = negative * np.where(sign == 0.0, pick, np.float32(0.0))
-                    negative = negative - share
+                    share = negative * (chosen[:, span] * lean.free[:, span])
+                    negative -= share
                 constant += np.einsum("bn,bn->b", negative, lean.intercept[:, span])
-                a[:, :count] = negative * lean.rise[:, span] + positive - sign * pick
+                negative *= lean.rise[:, span]
+                positive *= fall[:, span]
+                positive += negative
+                np.subtract(positive, push[:, span], out=part)
             constant += a @ bias
             a = a @ weight
         if hull is not None and share is not None:
@@ -189,7 +218,8 @@ class BetaBounder:
         """One pass back and forth in float32."""
         coefficients = np.empty_like(lean.rise)
         values = np.empty_like(lean.rise)
-        form, _ = self.back(weights.copy(), lean, chosen, coefficients)
+        fall, push = lines = lean.lines(chosen)
+        form, _ = self._back(weights.copy(), lean, lines, chosen, coefficients)
         points = x = self._minimiser(form, lean)
         gaps = None
         bound = np.zeros(len(weights), dtype=np.float32)
@@ -202,16 +232,19 @@ class BetaBounder:
                 span = stage.columns
                 part = x[:, :count]
                 values[:, span] = part
-                sign, pick, rise = lean.sign[:, span], chosen[:, span], lean.rise[:, span]
-                bound -= np.einsum("bn,bn->b", sign * pick, part)
-                fall = np.where(sign == 0.0, pick, rise)
-                below = coefficients[:, span] < 0.0
-                above = rise * part + lean.intercept[:, span]
+                bound -= np.einsum("bn,bn->b", push[:, span], part)
+                above = lean.rise[:, span] * part
+                above += lean.intercept[:, span]
                 if self.chain.hull is not None and span.start == 0:
                     slopes, offsets = self.chain.hull.single
-                    gaps = np.where(sign == 0.0, points @ slopes.T + offsets - above, 0.0)
-                    above = above + np.where(sign == 0.0, pick, 0.0) * gaps
-                x[:, :count] = np.where(below, above, fall * part)
+                    free = lean.free[:, span]
+                    gaps = (points @ slopes.T + offsets - above) * free
+                    above += chosen[:, span] * free * gaps
+                # The upper line where the coefficient is negative, else the lower one.
+                part *= fall[:, span]
+                above -= part
+                above *= (coefficients[:, span] < 0.0).astype(np.float32)
+                part += above
         bound += np.einsum("bn,bn->b", weights, x)
         if gaps is not None:
             # Where the upper line counts, the choice is the share of the plane.
@@ -344,18 +377,26 @@ class _Adam:
 
     def ascend(self, chosen: Single, lean: Lean, found: Pass) -> None:
         """One step, in place."""
-        free = lean.sign == 0.0
-        gradient = np.where(free, np.maximum(found.coefficients, 0.0), -lean.sign) * found.values
+        gradient = np.maximum(found.coefficients, 0.0)
+        gradient *= lean.free
+        gradient -= lean.sign
+        gradient *= found.values
         if found.pull is not None:
             count = found.pull.shape[1]
-            gradient[:, :count] += np.where(free[:, :count], found.pull, 0.0)
+            gradient[:, :count] += lean.free[:, :count] * found.pull
         self.step += 1
         self.first += _FIRST * (gradient - self.first)
         self.second += _SECOND * (gradient * gradient - self.second)
         mean = self.first / (1.0 - (1.0 - _FIRST) ** self.step)
         size = np.sqrt(self.second / (1.0 - (1.0 - _SECOND) ** self.step))
         scale = np.abs(found.coefficients).sum(axis=1, keepdims=True) / max(1, chosen.shape[1])
-        length = np.where(free, _SLOPE_STEP, _MULTIPLIER_STEP * scale) * _DECAY**self.step
-        chosen += length * mean / (size + np.float32(1e-12))
+        length = (np.float32(1.0) - lean.free) * (_MULTIPLIER_STEP * scale)
+        length += _SLOPE_STEP * lean.free
+        length *= _DECAY**self.step
+        size += np.float32(1e-12)
+        mean /= size
+        mean *= length
+        chosen += mean
         np.maximum(chosen, 0.0, out=chosen)
-        np.minimum(chosen, 1.0, out=chosen, where=free)
+        # Slopes end at one, multipliers nowhere.
+        np.minimum(chosen, np.float32(1.0) + _FAR * (np.float32(1.0) - lean.free), out=chosen)

@@ -30,13 +30,15 @@ def estimates(batch: Subproblems, last: Pass) -> tuple[Single, Single]:
     -------
     local, intercept : array of float32, shape (batch, n_unstable)
     """
-    lean, open_ = Lean.of(batch), batch.open
+    lean, fixed = Lean.of(batch), ~batch.open
     values, part = last.values, last.coefficients
     exact = np.maximum(values, 0.0)
-    above = np.minimum(part, 0.0) * (exact - lean.rise * values - lean.intercept)
-    below = np.maximum(part, 0.0) * (exact - batch.chosen * values)
-    local = np.where(open_, np.maximum(above + below, 0.0), np.float32(-1.0))
-    intercept = np.where(open_, -np.minimum(part, 0.0) * lean.intercept, np.float32(-1.0))
+    negative = np.minimum(part, 0.0)
+    local = negative * (exact - lean.rise * values - lean.intercept)
+    local += (part - negative) * (exact - batch.chosen * values)
+    np.maximum(local, 0.0, out=local)
+    intercept = -negative * lean.intercept
+    local[fixed] = intercept[fixed] = -1.0
     return local, intercept
 
 
