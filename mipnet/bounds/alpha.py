@@ -119,7 +119,7 @@ def _follow(
     """Value of every node along the picked lines, at the minimiser of every target."""
     network, n = relaxations.network, region.n_inputs
     targets = final.coefficients.shape[1]
-    points = region.minimiser(final.coefficients.reshape(targets, n))
+    points = region.minimiser(final.coefficients.reshape(targets, n)).astype(np.float64)
     values = {INPUT: points.reshape(1, targets, *network.input_shape)}
     for node in network.nodes:
         if node.name in record:

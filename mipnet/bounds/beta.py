@@ -80,8 +80,14 @@ class Lean:
     def select(self, items: Index | Flags) -> Lean:
         """Relaxation of some of the subproblems."""
         box = self.box and (self.box[0][items], self.box[1][items])
-        parts = (self.rise, self.intercept, self.sign, self.free, self.active)
-        return Lean(*(part[items] for part in parts), box)
+        return Lean(
+            self.rise[items],
+            self.intercept[items],
+            self.sign[items],
+            self.free[items],
+            self.active[items],
+            box,
+        )
 
     def lines(self, chosen: Single) -> tuple[Single, Single]:
         """Slopes of the lower lines, and signed multipliers, shape (batch, n_unstable)."""
@@ -149,7 +155,7 @@ class BetaBounder:
         if lean.box is not None:
             return np.where(form > 0.0, *lean.box)
         if self._plain:
-            return self._centre - np.copysign(self._radius, form)
+            return np.asarray(self._centre - np.copysign(self._radius, form))
         return self.region.minimiser(form).astype(np.float32, copy=False)
 
     def back(

@@ -14,13 +14,16 @@ import numpy as np
 from mipnet.bounds import one_layer
 from mipnet.bounds.beta import BetaBounder, Lean, Pass
 from mipnet.bounds.chain import Single
-from mipnet.bounds.subproblems import Index, Subproblems, split
+from mipnet.bounds.subproblems import Index, Subproblems
 from mipnet.network.layers.base import Array
 
 #: Candidates taken from each of the two lists of estimates, where each takes a pass or not.
 _CANDIDATES, _MANY = 3, 32
 #: Share of the distance still to go that counts as the least gain of a child.
 _LEAST = 1e-3
+
+#: Slope, activity, sign, freedom, intercept and multiplier of a neuron just fixed in either phase.
+_PHASES = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0), (0.0, 0.0, -1.0, 0.0, 0.0, 0.0)
 
 
 def estimates(batch: Subproblems, last: Pass) -> tuple[Single, Single]:
@@ -72,13 +75,8 @@ def choose(
     lists = [np.argpartition(-s[items], few - 1, axis=1)[:, :few] for s in (local, intercept)]
     columns = np.concatenate(lists, axis=1)
     before = batch.bound[items, None]
-    if direct:
-        found = one_layer.child_bounds(bounder, batch, Lean.of(batch), items, columns)
-    else:
-        owners = np.repeat(items, columns.shape[1])
-        children = split(batch, columns.reshape(-1), owners)
-        glances = bounder.glance(children.weights, Lean.of(children), children.chosen)
-        found = glances.reshape(2, *columns.shape)
+    tried = one_layer.child_bounds if direct else child_bounds
+    found = tried(bounder, batch, Lean.of(batch), items, columns)
     reach = np.maximum(target[items, None] - before, 1e-12)
     gains = np.clip((found - before) / reach, _LEAST, 1.0)
     score = gains[0] * gains[1]
@@ -91,3 +89,40 @@ def choose(
     )
     best = np.argmax(score, axis=1)
     return items, columns[np.arange(items.size), best]
+
+
+def child_bounds(
+    bounder: BetaBounder, batch: Subproblems, lean: Lean, items: Index, columns: Index
+) -> Single:
+    """Bounds in float32 of the children of subproblems, by one pass back for each.
+
+    Parameters
+    ----------
+    bounder : BetaBounder
+    batch : Subproblems
+    lean : Lean
+        Of the batch.
+    items : array of int, shape (rows,)
+        Subproblems.
+    columns : array of int, shape (rows, count)
+        Neurons to try in each.
+
+    Returns
+    -------
+    array, shape (2, rows, count)
+        With the neuron at least zero, then at most zero.
+    """
+    weights, chosen, lean = batch.weights[items], batch.chosen[items], lean.select(items)
+    found = np.empty((2, *columns.shape), dtype=np.float32)
+    rows = np.arange(len(items))
+    parts = (lean.rise, lean.active, lean.sign, lean.free, lean.intercept, chosen)
+    # One entry of every row changes; copies of whole batches would cost more than the passes.
+    for k, column in enumerate(columns.T):
+        before = [part[rows, column] for part in parts]
+        for phase, values in enumerate(_PHASES):
+            for part, value in zip(parts, values, strict=True):
+                part[rows, column] = value
+            found[phase, :, k] = bounder.glance(weights, lean, chosen)
+        for part, known in zip(parts, before, strict=True):
+            part[rows, column] = known
+    return found

@@ -29,9 +29,10 @@ from mipnet.clocks import Stopwatch
 from mipnet.network.layers.base import Array
 from mipnet.region import Box, Region
 
-#: Subproblems split in one batch; gradient steps at the roots, for children that fix a neuron, and
-#: for halves of a box.
-BATCH, ROOT_STEPS, STEPS, BOX_STEPS = 256, 30, 6, 6
+#: Subproblems split in one batch, at most; entries of its arrays, which are to stay in the cache.
+BATCH, CELLS = 256, 2**17
+#: Gradient steps at the roots, for children that fix a neuron, and for halves of a box.
+ROOT_STEPS, STEPS, BOX_STEPS = 30, 6, 6
 #: Memory the open subproblems may take.
 MEMORY = 2**30
 #: Excess over the goal, relative to the size of the bound, before a certificate is asked for.
@@ -106,6 +107,7 @@ class Splitting:
         self.stopped = False
         self._bounder, self._hit, self._region = BetaBounder(chain, region), hit, region
         self._weights = weights
+        self._batch = max(BATCH // 8, min(BATCH, CELLS // max(1, chain.n_unstable)))
         self._blended = bool((np.count_nonzero(weights, axis=1) > 1).any())
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
@@ -188,7 +190,7 @@ class Splitting:
                 if self._held:
                     self._idle.wait(_WAIT)
                 return bool(self._held) or bool(self.active.any())
-            batch = self._pool.take(BATCH, active)
+            batch = self._pool.take(self._batch, active)
             # What is being split still counts for the bound of its target.
             held = np.full(len(self.goals), np.inf)
             np.minimum.at(held, batch.owner, batch.bound)

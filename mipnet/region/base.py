@@ -13,6 +13,8 @@ from mipnet.errors import RegionError
 from mipnet.network.interval import Interval
 
 Array = npt.NDArray[np.float64]
+#: Arrays of either precision.
+Floats = npt.NDArray[np.floating[Any]]
 Index = npt.NDArray[np.int32]
 
 #: What :meth:`Region.minimise` answers for a box found to miss the region. Any value would be
@@ -85,20 +87,20 @@ class Region(ABC):
             Scaled so that one whole step crosses the region.
         """
 
-    def minimiser(self, forms: Array) -> Array:
+    def minimiser(self, forms: Floats) -> Floats:
         """Points where linear forms are about as small as the region allows.
 
         For searching only: nothing is proven by them, and rounding may leave them just outside.
 
         Parameters
         ----------
-        forms : array, shape (batch, n)
+        forms : array of float32 or float64, shape (batch, n)
 
         Returns
         -------
         array, shape (batch, n)
         """
-        return self.project(self.centre + self.ascent(-forms))
+        return self.project(self.centre + self.ascent(-forms.astype(np.float64)))
 
     @abstractmethod
     def project(self, points: Array) -> Array:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from formulations import AffineForm, Program
 from mipnet.region.base import (
     Array,
+    Floats,
     Index,
     Region,
     ball_box,
@@ -27,8 +28,11 @@ from mipnet.rounding import INFLATE, TINY, UNIT, down, gamma
 _INSIDE = 1.0 - 2.0**-40
 
 
-#: Coordinates tried first when the steepest ones are picked.
-_FEW = 16
+#: Coordinates tried first when the steepest ones are picked: so many, and so many times as many as
+#: use up the radius at the mean width of the box.
+_FEW, _TIMES = 8, 4.0
+#: Steepness lost by directions without room.
+_HOPELESS = 1e30
 
 
 class L1Ball(Region):
@@ -94,27 +98,30 @@ class L1Ball(Region):
         order, steps = self._spend(gradient)
         step = np.zeros_like(gradient)
         np.put_along_axis(step, order, steps, axis=-1)
-        return step
+        return np.asarray(step)
 
-    def minimiser(self, forms: Array) -> Array:
+    def minimiser(self, forms: Floats) -> Floats:
         """See :meth:`Region.minimiser`; the greedy fill stays inside within rounding.
 
         In the precision of the forms.
         """
-        order, steps = self._spend(forms)
+        order, steps = self._spend(-forms)
         centre = self.centre.astype(forms.dtype)
         points = np.repeat(centre[None], len(forms), axis=0)
-        np.put_along_axis(points, order, centre[order] - steps, axis=-1)
+        np.put_along_axis(points, order, centre[order] + steps, axis=-1)
         return points
 
-    def _spend(self, gradient: Array) -> tuple[npt.NDArray[np.intp], Array]:
+    def _spend(self, gradient: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
         """Coordinates to move along a gradient, and by how much, shape (batch, count)."""
         room = self.inner_upper - self.centre, self.centre - self.inner_lower
         rise, fall = (part.astype(gradient.dtype) for part in room)
-        # By arithmetic: choosing by masks without a pattern takes several times as long.
-        useful = gradient * np.sign(rise)
-        np.maximum(useful, gradient * -np.sign(fall), out=useful)
-        count = min(useful.shape[-1], _FEW)
+        # By arithmetic: choosing by masks without a pattern takes several times as long. Values
+        # that differ are picked faster than many zeros, so slopes without room stay negative.
+        useful = gradient - np.where(rise > 0.0, 0.0, _HOPELESS).astype(gradient.dtype)
+        other = -gradient
+        other -= np.where(fall > 0.0, 0.0, _HOPELESS).astype(gradient.dtype)
+        np.maximum(useful, other, out=useful)
+        count = min(useful.shape[-1], _likely(self.radius, rise, fall))
         while True:
             order = _largest(useful, count)
             slope = np.take_along_axis(gradient, order, axis=-1)
@@ -219,7 +226,7 @@ def _leading(gain: Array, room: Array, budget: Array | float) -> npt.NDArray[np.
     gain, room : array, shape (..., n)
     budget : float or array that broadcasts to shape (...)
     """
-    n, count = gain.shape[-1], _FEW
+    n, count = gain.shape[-1], _likely(float(np.max(budget, initial=0.0)), room)
     # A coordinate without room is of no use, however steep.
     useful = gain * (room > 0.0)
     while count < n:
@@ -230,7 +237,14 @@ def _leading(gain: Array, room: Array, budget: Array | float) -> npt.NDArray[np.
     return np.argsort(-useful, axis=-1)
 
 
-def _largest(values: Array, count: int) -> npt.NDArray[np.intp]:
+def _likely(budget: float, *rooms: Floats) -> int:
+    """How many of the steepest coordinates use up a budget, likely."""
+    most = rooms[0] if len(rooms) == 1 else np.maximum(*rooms)
+    share = budget * most.size / max(float(most.sum()), 1e-300)
+    return int(min(_FEW + _TIMES * max(share, 0.0), most.shape[-1]))
+
+
+def _largest(values: Floats, count: int) -> npt.NDArray[np.intp]:
     """Places of the largest values, falling, shape (..., count)."""
     first = values.shape[-1] - count
     if not first:
