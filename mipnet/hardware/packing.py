@@ -2,8 +2,9 @@
 
 Permuting the outputs of a layer (and the inputs of its readers along) does not change a network,
 but may gather its zeros into whole tiles. For removed units alone, sorting is optimal. For a
-pattern of single zeros the problem is hard (grouping sets so that their unions are small); the
-answer comes with a lower bound, and says whether it is known to be best.
+pattern of single zeros the problem is hard (grouping sets so that their unions are small): few
+units are grouped exactly, many by a heuristic. The answer comes with a lower bound, and says
+whether it is known to be best.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from mipnet.errors import MaskError
 from mipnet.hardware.costs import freeze
+from mipnet.hardware.grouping import EXACT, grouped
 from mipnet.hardware.machine import sides, whole
 from mipnet.hardware.masks import TileMask, tile_any, weights_of
 from mipnet.pruning import LayerMask
@@ -125,12 +127,13 @@ def pack(
             now = flags[np.ix_(*orders)]
             other = (rows, 1) if axis else (1, columns)
             seen = tile_any(now, other)
-            order = _grouped(seen.T if axis else seen, side, sweeps)
+            order = grouped(seen.T if axis else seen, side, sweeps)
             trial = list(orders)
             trial[axis] = orders[axis][order]
             found = int(tile_any(flags[np.ix_(*trial)], (rows, columns)).sum())
             if found < best:
                 best, orders = found, trial
+    exact = axes != "both" and flags.shape[AXES.index(axes) ^ 1] <= EXACT
     return Packing(
         inputs=orders[0],
         outputs=orders[1],
@@ -138,7 +141,7 @@ def pack(
         tiles=-(-flags.shape[0] // rows) * -(-flags.shape[1] // columns),
         tiles_before=before,
         tiles_after=best,
-        lower_bound=_bound(flags, (rows, columns), axes),
+        lower_bound=best if exact else _bound(flags, (rows, columns), axes),
     )
 
 
@@ -167,54 +170,6 @@ def pack_units(keep: Flags, inputs: int, tile: object) -> Packing:
         tiles_after=packed,
         lower_bound=packed,
     )
-
-
-def _grouped(supports: Flags, size: int, sweeps: int) -> Ints:
-    """Order of units, so that successive ones of each group of ``size`` share their supports.
-
-    Greedy: a group starts with the largest support left and takes units that add least to it;
-    then units of two groups are exchanged while that helps.
-    """
-    count = len(supports)
-    left = np.ones(count, bool)
-    weight = supports.sum(axis=1)
-    groups: list[list[int]] = []
-    while left.any():
-        start = int(np.argmax(np.where(left, weight, -1)))
-        group, union = [start], supports[start].copy()
-        left[start] = False
-        while len(group) < size and left.any():
-            added = (supports & ~union).sum(axis=1)
-            # Of those that add least the one that fills most.
-            score = np.where(left, added * (supports.shape[1] + 1) - weight, np.iinfo(int).max)
-            unit = int(np.argmin(score))
-            group.append(unit)
-            union |= supports[unit]
-            left[unit] = False
-        groups.append(group)
-    for _ in range(sweeps):
-        if not _exchange(supports, groups):
-            break
-    return np.array([unit for group in groups for unit in sorted(group)], dtype=np.int64)
-
-
-def _exchange(supports: Flags, groups: list[list[int]]) -> bool:
-    """Exchange pairs of units that lower the sum of the unions; whether any did."""
-    counts = [supports[group].sum(axis=0) for group in groups]
-    improved = False
-    for a in range(len(groups)):
-        for b in range(a + 1, len(groups)):
-            first, second = supports[groups[a]], supports[groups[b]]
-            # Sums of both groups after exchanging unit i of one with unit j of the other.
-            moved = second[None].astype(int) - first[:, None].astype(int)
-            after = (counts[a] + moved > 0).sum(axis=2) + (counts[b] - moved > 0).sum(axis=2)
-            i, j = np.unravel_index(int(after.argmin()), after.shape)
-            if after[i, j] < (counts[a] > 0).sum() + (counts[b] > 0).sum():
-                counts[a] = counts[a] + moved[i, j]
-                counts[b] = counts[b] - moved[i, j]
-                groups[a][i], groups[b][j] = groups[b][j], groups[a][i]
-                improved = True
-    return improved
 
 
 def _bound(flags: Flags, tile: tuple[int, int], axes: str) -> int:

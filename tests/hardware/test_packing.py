@@ -46,14 +46,43 @@ def test_packing_is_a_permutation_and_never_worse(seed: int, axes: str) -> None:
 
 
 @settings(max_examples=40)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_small_patterns_against_every_order(seed: int) -> None:
+@given(seed=st.integers(0, 2**32 - 1), axis=st.sampled_from([0, 1]))
+def test_small_patterns_against_every_order(seed: int, axis: int) -> None:
+    """Few units are packed in the best way, and it is said."""
     rng = np.random.default_rng(seed)
     flags = rng.random((6, 6)) < 0.35
-    best = min(used(flags[:, list(order)], (2, 2)) for order in permutations(range(6)))
-    found = pack(flags, 2)
+    tile = tuple(int(v) for v in rng.integers(1, 5, 2))
+    best = min(used(np.take(flags, order, axis), tile) for order in permutations(range(6)))
+    found = pack(flags, tile, axes=("inputs", "outputs")[axis])
+    assert found.lower_bound == found.tiles_after == best
+    assert found.optimal
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_both_sides_against_every_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    flags = rng.random((4, 5)) < 0.4
+    best = min(
+        used(flags[np.ix_(rows, columns)], (2, 2))
+        for rows in permutations(range(4))
+        for columns in permutations(range(5))
+    )
+    found = pack(flags, 2, axes="both")
     assert found.lower_bound <= best <= found.tiles_after <= best + 1
     assert not found.optimal or found.tiles_after == best
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_many_units_are_grouped_nearly_as_well(seed: int) -> None:
+    """The heuristic on a pattern whose best packing is known: shuffled whole tiles."""
+    rng = np.random.default_rng(seed)
+    keep = rng.random((6, 8)) < 0.3
+    flags = np.repeat(np.repeat(keep, 4, axis=0), 4, axis=1)[:, rng.permutation(32)]
+    found = pack(flags, 4)
+    assert found.lower_bound <= found.tiles_after
+    assert keep.sum() <= found.tiles_after <= keep.sum() + 2
 
 
 def test_removed_units_pack_best_in_front() -> None:
