@@ -37,7 +37,7 @@ from mipnet.network import Affine, Network
 from mipnet.network.readers import load
 from mipnet.region import Box
 from mipnet.solver.coefficients import prepare
-from mipnet.solver.highs import load_model
+from mipnet.solver.model import load_model
 
 
 def read(path: str | None) -> Network:

@@ -14,19 +14,22 @@ Neurons of extreme size are written in units of a power of two (:mod:`formulatio
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from formulations.expression import AffineForm
 from formulations.program import Program
-from formulations.registry import Formulation, register_formulation
+from formulations.registry import PartsFormulation, refuse_unbounded, register_formulation
 from formulations.scaling import units
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int32]
 
 
 @register_formulation("big_m")
-class BigM(Formulation):
+class BigM(PartsFormulation):
     """Big-M rows, one binary per unstable neuron (Fischetti and Jo, Constraints 2018, eq. 3-6).
 
     Examples
@@ -44,20 +47,72 @@ class BigM(Formulation):
     -inf <= [0.  0.  0.  1.  2.5] <= 2.5
     """
 
-    def unstable_relu(
+    def unstable_parts(
         self, program: Program, form: AffineForm, lower: Array, upper: Array
-    ) -> AffineForm:
-        """See :meth:`Formulation.unstable_relu`."""
-        zero, one = np.zeros(form.size), np.ones(form.size)
-        unit = units(lower, upper)
-        form, lower, upper = form.scale(1.0 / unit), lower / unit, upper / unit
-        y = AffineForm.of_columns(y_columns := program.add_columns(zero, upper))
-        s = AffineForm.of_columns(s_columns := program.add_columns(zero, -lower))
-        z = AffineForm.of_columns(z_columns := program.add_columns(zero, one, integer=True))
+    ) -> tuple[AffineForm, AffineForm]:
+        """See :meth:`Formulation.unstable_parts`."""
+        return big_m_rows(program, form, lower, upper).parts
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """Unstable neurons as big-M rows hold them, all in units of a power of two each.
+
+    Attributes
+    ----------
+    form : AffineForm, n rows
+        Pre-activations.
+    y, s, z : array of int32, shape (n,)
+        Columns of activations, slacks and binaries.
+    lower, upper, unit : array, shape (n,)
+    """
+
+    form: AffineForm
+    y: Index
+    s: Index
+    z: Index
+    lower: Array
+    upper: Array
+    unit: Array
+
+    @property
+    def parts(self) -> tuple[AffineForm, AffineForm]:
+        """Positive and negative part, in units of 1."""
+        y, s = AffineForm.of_columns(self.y), AffineForm.of_columns(self.s)
+        return y.scale(self.unit), s.scale(self.unit)
+
+
+def big_m_rows(
+    program: Program, form: AffineForm, lower: Array, upper: Array, *, linked: bool = True
+) -> Neurons:
+    """Append the rows of the head of this file.
+
+    Parameters
+    ----------
+    program : Program
+    form : AffineForm, n rows
+    lower, upper : array, shape (n,)
+        Finite valid bounds, ``lower < 0 < upper``.
+    linked : bool
+        Whether the row ``y - s = form`` is among them.
+
+    Raises
+    ------
+    ValueError
+        When a bound is not finite.
+    """
+    refuse_unbounded(lower, upper)
+    zero, one = np.zeros(form.size), np.ones(form.size)
+    unit = units(lower, upper)
+    form, lower, upper = form.scale(1.0 / unit), lower / unit, upper / unit
+    y = AffineForm.of_columns(y_columns := program.add_columns(zero, upper))
+    s = AffineForm.of_columns(s_columns := program.add_columns(zero, -lower))
+    z = AffineForm.of_columns(z_columns := program.add_columns(zero, one, integer=True))
+    if linked:
         program.add_rows(y - s - form, lower=0.0, upper=0.0)
-        program.add_rows(y - z.scale(upper), lower=-np.inf, upper=0.0)
-        program.add_rows(s - z.scale(lower), lower=-np.inf, upper=-lower)
-        program.define(y_columns, form, "positive_part")
-        program.define(s_columns, form, "negative_part")
-        program.define(z_columns, form, "step")
-        return y.scale(unit)
+    program.add_rows(y - z.scale(upper), lower=-np.inf, upper=0.0)
+    program.add_rows(s - z.scale(lower), lower=-np.inf, upper=-lower)
+    program.define(y_columns, form, "positive_part")
+    program.define(s_columns, form, "negative_part")
+    program.define(z_columns, form, "step")
+    return Neurons(form, y_columns, s_columns, z_columns, lower, upper, unit)

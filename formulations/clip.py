@@ -4,21 +4,25 @@ A form with :math:`L < l < U` that stays below :math:`h` is :math:`l + \max(0, a
 :math:`L < h < U` that stays above :math:`l` is :math:`h - \max(0, h - a)`: one unstable ReLU each,
 written by the chosen formulation. A form that may pass both has three pieces, flat, rising, flat,
 in the incremental form of :mod:`formulations.piecewise`, whose relaxation is the convex hull of
-the graph. Two ReLUs with :math:`y = l + \max(0, a - l) - \max(0, a - h)` would leave it looser.
+the graph. Two ReLUs with :math:`y = l + \max(0, a - l) - \max(0, a - h)` would leave it looser;
+they are what formulations without binaries get.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from formulations.blocks import Part, assemble, narrow
+from formulations.blocks import Part, assemble
 from formulations.expression import AffineForm
 from formulations.piecewise import Pieces, piecewise_rows
 from formulations.program import Program
 from formulations.registry import Formulation
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
 
 
 def clip_rows(
@@ -74,27 +78,60 @@ def clip_rows(
     for outside, value in ((upper <= low, low), (lower >= high, high)):
         rows = np.flatnonzero(outside)
         parts.append((rows, AffineForm.of_constants(np.full(rows.size, value))))
-    rows = np.flatnonzero((lower >= low) & (upper <= high))
-    if rows.size:
-        parts.append((rows, narrow(program, form.select(rows), lower[rows], upper[rows])))
-    rows = np.flatnonzero(starts & ~ends)
-    if rows.size:
-        shift = np.full(rows.size, low)
-        above = form.select(rows).shift(-shift)
-        y = chosen.unstable_relu(program, above, lower[rows] - shift, upper[rows] - shift)
-        parts.append((rows, y.shift(shift)))
-    rows = np.flatnonzero(ends & ~starts)
-    if rows.size:
-        shift = np.full(rows.size, high)
-        below = (-form.select(rows)).shift(shift)
-        y = chosen.unstable_relu(program, below, shift - upper[rows], shift - lower[rows])
-        parts.append((rows, (-y).shift(shift)))
-    rows = np.flatnonzero(starts & ends)
-    if rows.size:
-        pieces = _three(lower[rows], upper[rows], low, high)
-        parts.append((rows, piecewise_rows(program, form.select(rows), pieces,
-                                           integer=chosen.exact)))  # fmt: skip
+    for rows, how in chosen.split(np.flatnonzero((lower >= low) & (upper <= high))):
+        parts.append((rows, how.column(program, form.select(rows), lower[rows], upper[rows])))
+    for rows, how in chosen.split(np.flatnonzero(starts | ends)):
+        write = _Clip(program, form.select(rows), lower[rows], upper[rows], how)
+        first, last = starts[rows], ends[rows]
+        for chunk, part in (
+            (first & ~last, write.from_below),
+            (last & ~first, write.to_above),
+            (first & last, write.both),
+        ):
+            own = np.flatnonzero(chunk)
+            if own.size:
+                parts.append((rows[own], part(own, low, high)))
     return assemble(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Clip:
+    """Forms that pass one of the ends, or both."""
+
+    program: Program
+    form: AffineForm
+    lower: Array
+    upper: Array
+    chosen: Formulation
+
+    def _above(self, form: AffineForm, rows: Index, end: float) -> AffineForm:
+        """``max(0, form - end)``."""
+        shift = np.full(rows.size, end)
+        ends = self.lower[rows] - shift, self.upper[rows] - shift
+        return self.chosen.unstable_relu(self.program, form.shift(-shift), *ends)
+
+    def from_below(self, rows: Index, low: float, high: float) -> AffineForm:
+        """Forms that stay below the upper end."""
+        del high
+        return self._above(self.form.select(rows), rows, low).shift(np.full(rows.size, low))
+
+    def to_above(self, rows: Index, low: float, high: float) -> AffineForm:
+        """Forms that stay above the lower end."""
+        del low
+        shift = np.full(rows.size, high)
+        below, ends = (-self.form.select(rows)).shift(shift), (self.upper[rows], self.lower[rows])
+        y = self.chosen.unstable_relu(self.program, below, shift - ends[0], shift - ends[1])
+        return (-y).shift(shift)
+
+    def both(self, rows: Index, low: float, high: float) -> AffineForm:
+        """Forms that pass both: pieces, or two ReLUs for a formulation of kinks."""
+        lower, upper, form = self.lower[rows], self.upper[rows], self.form.select(rows)
+        if not self.chosen.kinked:
+            pieces = _three(lower, upper, low, high)
+            return piecewise_rows(self.program, form, pieces, integer=self.chosen.exact)
+        own = self.chosen.column(self.program, form, lower, upper)
+        y = self._above(own, rows, low) - self._above(own, rows, high)
+        return y.shift(np.full(rows.size, low))
 
 
 def _three(lower: Array, upper: Array, low: float, high: float) -> Pieces:

@@ -2,7 +2,7 @@ r"""Functions with one kink, at zero: leaky and parametric ReLU, absolute value.
 
 With :math:`f(a) = \alpha a` for :math:`a \le 0` and :math:`f(a) = \beta a` for :math:`a \ge 0`,
 
-.. math:: f(a) = \alpha a + (\beta - \alpha) \max(0, a),
+.. math:: f(a) = \beta \max(0, a) - \alpha \max(0, -a),
 
 so that one unstable form costs one unstable ReLU, and its relaxation is as tight as that of the
 ReLU: over :math:`L < 0 < U` the image of the triangle under a linear map.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from formulations.blocks import Part, assemble, narrow
+from formulations.blocks import Part, assemble
 from formulations.expression import AffineForm
 from formulations.program import Program
 from formulations.registry import Formulation
@@ -59,7 +59,7 @@ def hinge_rows(
     >>> x = AffineForm.of_columns(program.add_columns([-1.0], [2.0]))
     >>> y = hinge_rows(program, x, -one, 2.0 * one, left=-one, right=one, chosen=BigM())
     >>> y.matrix(4).toarray().tolist()
-    [[-1.0, 2.0, 0.0, 0.0]]
+    [[0.0, 1.0, 1.0, 0.0]]
     >>> p = program.freeze()
     >>> for row, lo, up in zip(p.matrix.toarray(), p.row_lower, p.row_upper):
     ...     print(lo, "<=", row, "<=", up)
@@ -72,14 +72,10 @@ def hinge_rows(
     linear = (lower >= 0.0) | (upper <= 0.0) | (left == right)
     rows = np.flatnonzero(linear & (slope == 0.0))
     parts.append((rows, AffineForm.of_constants(np.zeros(rows.size))))
-    rows = np.flatnonzero(linear & (slope != 0.0))
-    if rows.size:
-        thin = narrow(program, form.select(rows), lower[rows], upper[rows])
+    for rows, how in chosen.split(np.flatnonzero(linear & (slope != 0.0))):
+        thin = how.column(program, form.select(rows), lower[rows], upper[rows])
         parts.append((rows, thin.scale(slope[rows])))
-    rows = np.flatnonzero(~linear)
-    if rows.size:
-        low, high = lower[rows], upper[rows]
-        a = narrow(program, form.select(rows), low, high)
-        y = chosen.unstable_relu(program, a, low, high)
-        parts.append((rows, a.scale(left[rows]) + y.scale(right[rows] - left[rows])))
+    for rows, how in chosen.split(np.flatnonzero(~linear)):
+        y, s = how.unstable_parts(program, form.select(rows), lower[rows], upper[rows])
+        parts.append((rows, y.scale(right[rows]) - s.scale(left[rows])))
     return assemble(parts)

@@ -15,6 +15,9 @@ forms these are all, and the relaxation is the convex hull. The usual row
 :math:`S = \{i\}`. All subsets at once, by a column for each product, move the root bound of small
 convolutional networks by less than 0.001 and cost half as many rows again. Forms that cannot exceed
 the largest lower bound are left out.
+
+Formulations without binaries of their own get :math:`\max(m, x) = m + \max(0, x - m)`, one form
+after the other.
 """
 
 from __future__ import annotations
@@ -25,9 +28,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from formulations.blocks import Part, assemble, narrow
+from formulations.big_m import BigM
+from formulations.blocks import Part, assemble
 from formulations.expression import AffineForm
 from formulations.program import Program
+from formulations.registry import Formulation
+from formulations.relu import relu_rows
 from formulations.scaling import units
 
 Array = npt.NDArray[np.float64]
@@ -94,7 +100,7 @@ def max_rows(
     lower: Array,
     upper: Array,
     *,
-    integer: bool = True,
+    chosen: Formulation | None = None,
 ) -> AffineForm:
     """Append the largest form of every group and return it.
 
@@ -106,8 +112,9 @@ def max_rows(
         Forms of each group; -1 for places that hold none.
     lower, upper : array, shape (n,)
         Finite valid bounds of the forms.
-    integer : bool
-        Whether the choice is enforced by binaries.
+    chosen : Formulation, optional
+        Says whether the choice is enforced by binaries, as it is by default, relaxed, or made of
+        ReLUs.
 
     Returns
     -------
@@ -133,6 +140,7 @@ def max_rows(
     -inf <= [ 0. -1.  1. -2.  1.] <= 1.0
     -inf <= [-1. -1.  1.  0.  1.] <= 1.0
     """
+    chosen = chosen or BigM()
     inside = members >= 0
     low = np.where(inside, lower[members], -np.inf)
     high = np.where(inside, upper[members], -np.inf)
@@ -144,19 +152,52 @@ def max_rows(
     rows = np.flatnonzero(~single)
     if rows.size:
         used, where = np.unique(members[rows][kept[rows]], return_inverse=True)
-        thin = narrow(program, form.select(used), lower[used], upper[used])
+        thin = chosen.column(program, form.select(used), lower[used], upper[used])
         group = np.nonzero(kept[rows])[0]
-        x = thin.select(where)
-        parts.append((rows, _disjunction(program, x, group, lower[used][where],
-                                         upper[used][where], integer=integer)))  # fmt: skip
+        at = _Groups(thin.select(where), group, lower[used][where], upper[used][where])
+        write = _chain if chosen.kinked else _disjunction
+        parts.append((rows, write(program, at, chosen)))
     return assemble(parts)
 
 
-def _disjunction(
-    program: Program, x: AffineForm, group: Index, lower: Array, upper: Array, *, integer: bool
-) -> AffineForm:
-    """Largest of at least two forms in every group; ``group`` ascends."""
-    first = np.flatnonzero(np.diff(group, prepend=-1))
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """At least two forms in every group; ``group`` ascends."""
+
+    x: AffineForm
+    group: Index
+    lower: Array
+    upper: Array
+
+    @property
+    def first(self) -> Index:
+        """First form of every group."""
+        return np.flatnonzero(np.diff(self.group, prepend=-1))
+
+
+def _chain(program: Program, groups: _Groups, chosen: Formulation) -> AffineForm:
+    """Largest of every group as ``m + max(0, x - m)``, one form after the other."""
+    x, lower, upper, first = groups.x, groups.lower, groups.upper, groups.first
+    size = np.diff(first, append=groups.group.size)
+    m, low, high = x.select(first), lower[first], upper[first]
+    for k in range(1, int(size.max())):
+        rows = np.flatnonzero(size > k)
+        at = first[rows] + k
+        ends = lower[at] - high[rows], upper[at] - low[rows]
+        margin = 4.0 * np.finfo(np.float64).eps * (np.abs(ends[0]) + np.abs(ends[1]))
+        rise = relu_rows(
+            program, x.select(at) - m.select(rows), ends[0] - margin, ends[1] + margin, chosen
+        )
+        rest = np.flatnonzero(size <= k)
+        m = assemble([(rows, m.select(rows) + rise), (rest, m.select(rest))])
+        low[rows] = np.maximum(low[rows], lower[at])
+        high[rows] = np.maximum(high[rows], upper[at])
+    return m
+
+
+def _disjunction(program: Program, groups: _Groups, chosen: Formulation) -> AffineForm:
+    """Largest of every group, with a binary for each form."""
+    x, group, lower, upper, first = groups.x, groups.group, groups.lower, groups.upper, groups.first
     starts = np.append(first, group.size)
     unit = units(np.minimum.reduceat(lower, first), np.maximum.reduceat(upper, first))
     x, lower, upper = x.scale(1.0 / unit[group]), lower / unit[group], upper / unit[group]
@@ -164,7 +205,7 @@ def _disjunction(
     size, zero = np.zeros(group.size), np.zeros(first.size)
     most = np.maximum.reduceat(upper, first)
     columns = program.add_columns(np.maximum.reduceat(lower, first), most)
-    binaries = program.add_columns(size, size + 1.0, integer=integer)
+    binaries = program.add_columns(size, size + 1.0, integer=chosen.exact)
     program.define(columns, x, Largest(first))
     program.define(binaries, x, Picked(first))
     y, z = AffineForm.of_columns(columns), AffineForm.of_columns(binaries)

@@ -6,55 +6,20 @@ loops over scalars, and nothing in it knows a network or a solver.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from formulations.constructs import Constructs, Separator, joined
+from formulations.definition import Definition, Rule
 from formulations.expression import AffineForm
 from formulations.scaling import units
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int32]
-
-#: How the value of a defined column follows from the value ``a`` of its affine form. A function
-#: gets the values of all forms and returns those of all columns; it must be picklable.
-Rule = Literal["identity", "positive_part", "negative_part", "step"] | Callable[[Array], Array]
-
-
-@dataclass(frozen=True)
-class Definition:
-    """Columns whose value is a function of an affine form of earlier columns.
-
-    Attributes
-    ----------
-    columns : array of int32, shape (n,)
-        The defined columns.
-    form : AffineForm, n rows
-        The form ``a`` they are computed from; any number of rows for a function.
-    rule : {"identity", "positive_part", "negative_part", "step"} or callable
-        ``a``, ``max(a, 0)``, ``max(-a, 0)`` or ``1 if a > 0 else 0``, or a function of all values.
-    """
-
-    columns: Index
-    form: AffineForm
-    rule: Rule
-
-    def evaluate(self, values: Array) -> Array:
-        """Values of the defined columns at the column vector ``values``."""
-        a = self.form.evaluate(values)
-        if callable(self.rule):
-            return self.rule(a)
-        if self.rule == "identity":
-            return a
-        if self.rule == "positive_part":
-            return np.maximum(a, 0.0)
-        if self.rule == "negative_part":
-            return np.maximum(-a, 0.0)
-        return (a > 0.0).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -73,6 +38,10 @@ class ProgramArrays:
         Row bounds; infinite where one-sided.
     offset : float
         Constant of the objective.
+    constructs : Constructs
+        Conditions beside the rows; a solver that does not know them must refuse the program.
+    separators : tuple of Separator
+        Families of valid rows that may be added where a relaxation violates them.
     """
 
     lower: Array
@@ -83,6 +52,8 @@ class ProgramArrays:
     row_lower: Array
     row_upper: Array
     offset: float = 0.0
+    constructs: Constructs = field(default_factory=Constructs)
+    separators: tuple[Separator, ...] = ()
 
     @property
     def n_columns(self) -> int:
@@ -105,7 +76,7 @@ class ProgramArrays:
         return int(np.count_nonzero(self.integer))
 
     def violation(self, values: Array) -> float:
-        """Largest absolute violation of a bound, a row or an integrality at ``values``."""
+        """Largest absolute violation of a bound, row, integrality or construct at ``values``."""
         rows = self.matrix @ values
         worst = [
             self.lower - values,
@@ -114,7 +85,8 @@ class ProgramArrays:
             rows - self.row_upper,
             np.abs(values - np.round(values))[self.integer],
         ]
-        return max((float(w.max()) for w in worst if w.size), default=0.0)
+        linear = max((float(w.max()) for w in worst if w.size), default=0.0)
+        return max(linear, self.constructs.violation(values))
 
     def objective(self, values: Array) -> float:
         """Objective value at ``values``."""
@@ -143,6 +115,8 @@ class Program:
         self._row_lower: list[Array] = []
         self._row_upper: list[Array] = []
         self._definitions: list[Definition] = []
+        self._constructs: list[Constructs] = []
+        self._separators: list[Separator] = []
         self.n_columns = 0
         self.n_rows = 0
 
@@ -152,7 +126,8 @@ class Program:
         twin._lower, twin._upper = [*self._lower], [*self._upper]
         twin._integer, twin._rows = [*self._integer], [*self._rows]
         twin._row_lower, twin._row_upper = [*self._row_lower], [*self._row_upper]
-        twin._definitions = [*self._definitions]
+        twin._definitions, twin._constructs = [*self._definitions], [*self._constructs]
+        twin._separators = [*self._separators]
         twin.n_columns, twin.n_rows = self.n_columns, self.n_rows
         return twin
 
@@ -229,6 +204,39 @@ class Program:
     def define(self, columns: Index, form: AffineForm, rule: Rule) -> None:
         """Record that ``columns`` follow from ``form`` by ``rule`` (used to complete points)."""
         self._definitions.append(Definition(columns, form, rule))
+
+    def bounds(self) -> tuple[Array, Array]:
+        """Lower and upper bounds of all columns so far."""
+        return _join(self._lower), _join(self._upper)
+
+    def require(self, constructs: Constructs) -> None:
+        """Append conditions that no linear row expresses."""
+        self._constructs.append(constructs)
+
+    def offer(self, separator: Separator) -> None:
+        """Append a family of valid rows to be separated by whoever solves the relaxation."""
+        self._separators.append(separator)
+
+    def express(self, form: AffineForm, lower: Array, upper: Array, rule: Rule) -> AffineForm:
+        """Name expressions of earlier columns, without variables or rows.
+
+        Parameters
+        ----------
+        form : AffineForm, n rows
+        lower, upper : array, shape (n,)
+            Valid bounds of the values.
+        rule : {"identity", "positive_part", "negative_part", "step"} or Formula
+            From a form to its expression.
+
+        Returns
+        -------
+        AffineForm
+            The expressions, each a column of its own.
+        """
+        columns = self.add_columns(lower, upper)
+        self.define(columns, form, rule)
+        self.require(Constructs(expressions=(self._definitions[-1],)))
+        return AffineForm.of_columns(columns)
 
     def materialise(
         self, form: AffineForm, lower: Array, upper: Array, *, scaled: bool = False
@@ -313,6 +321,8 @@ class Program:
             row_lower,
             row_upper,
             offset,
+            joined(self._constructs),
+            tuple(self._separators),
         )
 
 

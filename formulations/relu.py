@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from formulations.blocks import Part, assemble
 from formulations.expression import AffineForm
 from formulations.program import Program
 from formulations.registry import Formulation
@@ -39,19 +40,14 @@ def relu_rows(
     active = lower >= 0.0
     unstable = ~active & (upper > 0.0)
     wide = active & (form.terms > 1)
-    parts: list[tuple[npt.NDArray[np.intp], AffineForm]] = []
+    parts: list[Part] = []
     rows = np.flatnonzero(active & ~wide)
     parts.append((rows, form.select(rows)))
-    rows = np.flatnonzero(wide)
-    if rows.size:
-        parts.append(
-            (rows, program.materialise(form.select(rows), lower[rows], upper[rows], scaled=True))
-        )
-    rows = np.flatnonzero(unstable)
-    if rows.size:
-        y = chosen.unstable_relu(program, form.select(rows), lower[rows], upper[rows])
+    for rows, how in chosen.split(np.flatnonzero(wide)):
+        parts.append((rows, how.column(program, form.select(rows), lower[rows], upper[rows])))
+    for rows, how in chosen.split(np.flatnonzero(unstable)):
+        y = how.unstable_relu(program, form.select(rows), lower[rows], upper[rows])
         parts.append((rows, y))
     rows = np.flatnonzero(~active & ~unstable)
     parts.append((rows, AffineForm.of_constants(np.zeros(rows.size))))
-    order = np.argsort(np.concatenate([r for r, _ in parts]))
-    return parts[0][1].stack(*(f for _, f in parts[1:])).select(order)
+    return assemble(parts)

@@ -10,19 +10,22 @@ which is :math:`y \ge 0`, :math:`y \ge a`, :math:`y \le U (a - L) / (U - L)`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from formulations.expression import AffineForm
 from formulations.program import Program
-from formulations.registry import Formulation, register_formulation
+from formulations.registry import PartsFormulation, refuse_unbounded, register_formulation
 from formulations.scaling import units
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int32]
 
 
 @register_formulation("triangle")
-class Triangle(Formulation):
+class Triangle(PartsFormulation):
     """Linear relaxation without binaries (Ehlers, ATVA 2017, section 4.1).
 
     Examples
@@ -40,21 +43,70 @@ class Triangle(Formulation):
 
     exact = False
 
-    def unstable_relu(
+    def unstable_parts(
         self, program: Program, form: AffineForm, lower: Array, upper: Array
-    ) -> AffineForm:
-        """See :meth:`Formulation.unstable_relu`."""
-        zero, unit = np.zeros(form.size), units(lower, upper)
-        form, lower, upper = form.scale(1.0 / unit), lower / unit, upper / unit
-        y = AffineForm.of_columns(y_columns := program.add_columns(zero, upper))
-        s = AffineForm.of_columns(s_columns := program.add_columns(zero, -lower))
-        program.add_rows(y - s - form, lower=0.0, upper=0.0)
-        # Divided by the larger of U and -L, so that no entry exceeds 1; rounded to the weak side.
-        larger, smaller = np.maximum(upper, -lower), np.minimum(upper, -lower)
-        ratio = smaller / larger * (1.0 - 2.0**-50)
-        by_y, by_s = np.where(upper > -lower, ratio, 1.0), np.where(upper > -lower, 1.0, ratio)
-        side = np.nextafter(smaller, np.inf)
-        program.add_rows(y.scale(by_y) + s.scale(by_s), lower=-np.inf, upper=side)
-        program.define(y_columns, form, "positive_part")
-        program.define(s_columns, form, "negative_part")
-        return y.scale(unit)
+    ) -> tuple[AffineForm, AffineForm]:
+        """See :meth:`Formulation.unstable_parts`."""
+        return triangle_rows(program, form, lower, upper).parts
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Neurons as difference of two columns, all in units of a power of two each.
+
+    Attributes
+    ----------
+    form : AffineForm, n rows
+        Pre-activations.
+    y, s : array of int32, shape (n,)
+        Columns of positive and negative parts.
+    unit : array, shape (n,)
+    """
+
+    form: AffineForm
+    y: Index
+    s: Index
+    unit: Array
+
+    @property
+    def pairs(self) -> Index:
+        """``y`` and ``s`` side by side, shape (n, 2)."""
+        return np.column_stack([self.y, self.s])
+
+    @property
+    def parts(self) -> tuple[AffineForm, AffineForm]:
+        """Positive and negative part, in units of 1."""
+        y, s = AffineForm.of_columns(self.y), AffineForm.of_columns(self.s)
+        return y.scale(self.unit), s.scale(self.unit)
+
+
+def triangle_rows(program: Program, form: AffineForm, lower: Array, upper: Array) -> Split:
+    """Append the rows of the head of this file.
+
+    Parameters
+    ----------
+    program : Program
+    form : AffineForm, n rows
+    lower, upper : array, shape (n,)
+        Finite valid bounds, ``lower < 0 < upper``.
+
+    Raises
+    ------
+    ValueError
+        When a bound is not finite.
+    """
+    refuse_unbounded(lower, upper)
+    zero, unit = np.zeros(form.size), units(lower, upper)
+    form, lower, upper = form.scale(1.0 / unit), lower / unit, upper / unit
+    y = AffineForm.of_columns(y_columns := program.add_columns(zero, upper))
+    s = AffineForm.of_columns(s_columns := program.add_columns(zero, -lower))
+    program.add_rows(y - s - form, lower=0.0, upper=0.0)
+    # Divided by the larger of U and -L, so that no entry exceeds 1; rounded to the weak side.
+    larger, smaller = np.maximum(upper, -lower), np.minimum(upper, -lower)
+    ratio = smaller / larger * (1.0 - 2.0**-50)
+    by_y, by_s = np.where(upper > -lower, ratio, 1.0), np.where(upper > -lower, 1.0, ratio)
+    side = np.nextafter(smaller, np.inf)
+    program.add_rows(y.scale(by_y) + s.scale(by_s), lower=-np.inf, upper=side)
+    program.define(y_columns, form, "positive_part")
+    program.define(s_columns, form, "negative_part")
+    return Split(form, y_columns, s_columns, unit)

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from formulations import AffineForm, Program, ProgramArrays, formulation
+from formulations import AffineForm, BigM, Formulation, Program, ProgramArrays, ReducedSpace
+from mipnet.choice import Choice, choose
 from mipnet.errors import BoundsError, QueryError, RegionError
 from mipnet.network import INPUT, Interval, Network, Node
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
 
+#: What layers get that have nothing to choose.
+_PLAIN: Formulation = BigM()
 #: Largest |M| that is encoded. A solver that accepts a binary of 1e-9 instead of 0 lets M * 1e-9
 #: through, so at this limit a pre-activation may be off by 0.1 before the replay sees it.
 MAX_BIG_M = 1e8
@@ -107,10 +110,11 @@ def encode(
     region: Region,
     intervals: Mapping[str, Interval],
     *,
-    formulation_name: str = "big_m",
+    formulation_name: Choice = "big_m",
     max_big_m: float = MAX_BIG_M,
     output_columns: bool = False,
     relaxed: bool = False,
+    linear: bool = True,
 ) -> Encoding:
     """Compile a network over a region into a program.
 
@@ -121,14 +125,18 @@ def encode(
         The input set; becomes columns and rows.
     intervals : mapping of node name to Interval
         Valid bounds of every node (``Bounds.intervals``).
-    formulation_name : str
-        Registered formulation of the unstable activations.
+    formulation_name : str, Formulation, or mapping of layer to them
+        How unstable activations are written: one way for all, or by layer, or by neuron
+        (:data:`mipnet.choice.Choice`).
     max_big_m : float
         Refuse larger constants.
     output_columns : bool
         Whether every output gets a column of its own.
     relaxed : bool
         Whether a formulation that is only a relaxation is welcome.
+    linear : bool
+        Whether only rows and integers are welcome, not SOS1 sets and the like
+        (:class:`formulations.Constructs`).
 
     Raises
     ------
@@ -138,29 +146,35 @@ def encode(
     RegionError
         When the region has another number of inputs than the network.
     QueryError
-        When the formulation is a relaxation and ``relaxed`` is not set.
+        When a formulation is unknown or not welcome, or is named for a layer that does not exist.
     """
     start = time.perf_counter()
     _fits(network, region, intervals, output_columns=output_columns)
     program = Program()
-    chosen = formulation(formulation_name)
-    if not (chosen.exact or relaxed):
-        msg = f"formulation {formulation_name!r} is a relaxation and cannot decide anything exactly"
-        raise QueryError(msg)
+    chosen = choose(formulation_name, network, relaxed=relaxed, linear=linear)
     forms = {INPUT: AffineForm.of_columns(inputs := region.encode(program))}
     sizes, given = [], program.n_integers
     for node in network.nodes:
         boxes = tuple(intervals[i] for i in node.inputs)
+        how = chosen.get(node.name, _PLAIN)
         if node.layer.nonlinear:
-            sizes.append(_size(node, boxes[0], max_big_m))
+            # A formulation that needs more than rows has no M.
+            sizes.append(_size(node, boxes[0], np.inf if how.needs else max_big_m))
         forms[node.name] = node.layer.encode(
-            program, *(forms[i] for i in node.inputs), bounds=boxes, formulation=chosen
+            program, *(forms[i] for i in node.inputs), bounds=boxes, formulation=how
         )
     output = forms[network.output]
     if output_columns:
         box = intervals[network.output]
-        output = program.materialise(output, box.lower.reshape(-1), box.upper.reshape(-1))
-    bands = {node.name: node.layer.band for node in network.nodes if node.layer.band > 0.0}
+        ends = box.lower.reshape(-1), box.upper.reshape(-1)
+        reduced = chosen and all(isinstance(how, ReducedSpace) for how in chosen.values())
+        write = ReducedSpace().column if reduced else Program.materialise
+        output = write(program, output, *ends)
+    bands = {
+        node.name: node.layer.band
+        for node in network.nodes
+        if node.layer.band > 0.0 and not chosen[node.name].closed
+    }
     binaries, seconds = program.n_integers - given, time.perf_counter() - start
     return Encoding(program, inputs, output, tuple(sizes), binaries, bands, seconds)
 

@@ -40,7 +40,12 @@ def test_points_complete_to_feasible_points(family: str, name: str) -> None:
     case = make(family, 1)
     bounds = compute_bounds(case.network, case.region)
     encoding = encode(
-        case.network, case.region, bounds.intervals, formulation_name=name, relaxed=True
+        case.network,
+        case.region,
+        bounds.intervals,
+        formulation_name=name,
+        relaxed=True,
+        linear=False,
     )
     arrays = encoding.arrays(case.objective)
     for x in case.region.sample(np.random.default_rng(0), 20):

@@ -3,6 +3,7 @@
 from mipnet.solver.coefficients import SMALL, Prepared, prepare
 from mipnet.solver.highs import solve
 from mipnet.solver.profile import EXPLORE, FEASIBILITY, IMPROVE, PROVE, Profile, choose_profile
+from mipnet.solver.separate import Separated, separate
 from mipnet.solver.solution import Limits, Solution
 from mipnet.solver.status import Status
 from mipnet.solver.version import KNOWN_BAD, highs_version, refuse_known_bad
@@ -17,11 +18,13 @@ __all__ = [
     "Limits",
     "Prepared",
     "Profile",
+    "Separated",
     "Solution",
     "Status",
     "choose_profile",
     "highs_version",
     "prepare",
     "refuse_known_bad",
+    "separate",
     "solve",
 ]

@@ -18,14 +18,19 @@ from formulations import ProgramArrays
 from mipnet.errors import SolverError
 from mipnet.solver.balance import Balanced, balance
 from mipnet.solver.coefficients import prepare
+from mipnet.solver.model import accepted, load_model, refuse_constructs, set_options
 from mipnet.solver.objective import objective_factor, scale_objective
 from mipnet.solver.pool import POOL
 from mipnet.solver.profile import LOOSER, Profile, choose_profile
+from mipnet.solver.separate import separate
 from mipnet.solver.solution import Limits, Solution
 from mipnet.solver.status import FROM_HIGHS, Status
 from mipnet.solver.version import highs_version
 
 Array = npt.NDArray[np.float64]
+
+#: Share of the time limit that rounds of separation may take.
+_SEPARATION = 0.2
 
 
 def solve(
@@ -62,15 +67,22 @@ def solve(
     Raises
     ------
     SolverError
-        When HiGHS refuses an option or the model, or the release is known to be wrong.
+        When HiGHS refuses an option or the model, the release is known to be wrong, or the program
+        holds constructs HiGHS has no word for.
     CoefficientError
         When a coefficient cannot be handed over faithfully.
     """
     version = highs_version()
     limit = limits or Limits()
     _refuse_bad(arrays, limit, start, seed)
+    refuse_constructs(arrays)
     if arrays.n_columns == 0:
         return _without_columns(arrays, version)
+    begin = time.perf_counter()
+    arrays, cuts = _tightened(arrays, limit)
+    spent = time.perf_counter() - begin
+    if limit.time is not None:
+        limit = replace(limit, time=max(0.0, limit.time - spent))
     balanced = balance(arrays)
     prepared = prepare(balanced.arrays)
     chosen = profile or choose_profile(start=start is not None, cutoff=limit.cutoff is not None)
@@ -93,7 +105,16 @@ def solve(
         left = None if limit.time is None else max(0.0, limit.time - answer.seconds)
         again = chosen.with_options(**looser)
         answer = replace(_attempt(task, again, seed + 1, version, left), delicate=True)
-    return answer
+    return replace(answer, seconds=answer.seconds + spent, cuts=cuts)
+
+
+def _tightened(arrays: ProgramArrays, limit: Limits) -> tuple[ProgramArrays, int]:
+    """Add the rows that separation finds to a program with integers; how many they are."""
+    if not (arrays.separators and arrays.integer.any()):
+        return arrays, 0
+    share = None if limit.time is None else _SEPARATION * limit.time
+    found = separate(arrays, time_limit=share, cutoff=limit.cutoff)
+    return found.arrays, found.cuts
 
 
 @dataclass(frozen=True)
@@ -136,50 +157,6 @@ def _attempt(
     return _read(highs, task, limit, run)
 
 
-def load_model(arrays: ProgramArrays) -> Any:
-    """Return a silent HiGHS object that holds the program, handed over in one call.
-
-    Raises
-    ------
-    SolverError
-        When HiGHS refuses the model or keeps fewer entries than it was given.
-    """
-    import highspy
-
-    highs = highspy.Highs()
-    _check(highs.setOptionValue("output_flag", False), "option output_flag")
-    # Before passModel: entries below the default would be dropped on the way in.
-    _check(highs.setOptionValue("small_matrix_value", 1e-12), "option small_matrix_value")
-    matrix = arrays.matrix
-    status = highs.passModel(
-        arrays.n_columns,
-        arrays.n_rows,
-        arrays.n_nonzeros,
-        0,
-        int(highspy.MatrixFormat.kRowwise),
-        0,
-        int(highspy.ObjSense.kMinimize),
-        arrays.offset,
-        arrays.cost,
-        arrays.lower,
-        arrays.upper,
-        arrays.row_lower,
-        arrays.row_upper,
-        matrix.indptr[:-1].astype(np.int32) if arrays.n_rows else np.zeros(1, np.int32),
-        matrix.indices.astype(np.int32) if arrays.n_nonzeros else np.zeros(1, np.int32),
-        matrix.data if arrays.n_nonzeros else np.zeros(1),
-        np.zeros(1, np.int32),
-        np.zeros(1, np.int32),
-        np.zeros(1),
-        arrays.integer.astype(np.int32),
-    )
-    _check(status, "passModel")
-    if highs.getNumNz() != arrays.n_nonzeros:
-        msg = f"HiGHS kept {highs.getNumNz()} of {arrays.n_nonzeros} matrix entries"
-        raise SolverError(msg)
-    return highs
-
-
 def _options(
     profile: Profile, limit: Limits, threads: int, seed: int, logging: bool
 ) -> dict[str, object]:
@@ -202,32 +179,12 @@ def _options(
     return options
 
 
-def set_options(highs: Any, options: dict[str, object]) -> None:
-    """Set HiGHS options.
-
-    Raises
-    ------
-    SolverError
-        When HiGHS refuses one.
-    """
-    for name, value in options.items():
-        _check(highs.setOptionValue(name, value), f"option {name} = {value!r}")
-
-
 def _set_start(highs: Any, start: Array) -> None:
     import highspy
 
     solution = highspy.HighsSolution()
     solution.col_value = start
-    _check(highs.setSolution(solution), "start vector")
-
-
-def _check(status: Any, what: str) -> None:
-    import highspy
-
-    if status == highspy.HighsStatus.kError:
-        msg = f"HiGHS refused the {what}"
-        raise SolverError(msg)
+    accepted(highs.setSolution(solution), "start vector")
 
 
 def _watch(

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from formulations import ProgramArrays
 from mipnet.errors import SolverError
 from mipnet.solver.coefficients import prepare
-from mipnet.solver.highs import load_model, set_options
+from mipnet.solver.model import load_model, set_options
 from mipnet.solver.pool import POOL
 from mipnet.solver.version import highs_version
 

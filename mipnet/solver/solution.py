@@ -38,6 +38,8 @@ class Solution:
     delicate : bool
         Whether entries of very different size had to be scaled or moved within a row, so that a
         proof deserves a second look.
+    cuts : int
+        Rows added by separation before the search.
     """
 
     status: Status
@@ -51,6 +53,7 @@ class Solution:
     message: str
     relaxed: float = 0.0
     delicate: bool = False
+    cuts: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
-from formulations import formulation, formulations
+from formulations import formulations
 from mipnet.embedding import NetworkBlock, solve
 from mipnet.errors import EmbeddingError, MipnetWarning, SolverError
 from mipnet.network import Network
@@ -18,7 +18,7 @@ from mipnet.solver import solve as solve_arrays
 from tests import oracle
 from tests.core_cases import FAMILIES, make
 
-EXACT = [name for name in formulations() if formulation(name).exact]
+EXACT = formulations(deciding=True)
 BOXES = [name for name in FAMILIES if not name.startswith("l1")]
 
 

@@ -118,13 +118,22 @@ def _assemble(file: Path, text: str, document: dict[str, Any], faults: Faults) -
 
 def _formulations(solve: Table) -> tuple[str, ...]:
     def wrong(name: str) -> str:
-        if name not in formulations():
-            return f"names an {unknown_name('formulation', name, formulations())}"
-        return "" if formulation(name).exact else f"{name!r} is a relaxation and decides nothing"
+        try:
+            found = formulation(name)
+        except ValueError as error:
+            known = name.split("(", maxsplit=1)[0] in formulations()
+            return (
+                f"says: {error}"
+                if known
+                else (f"names an {unknown_name('formulation', name, formulations())}")
+            )
+        if found.needs:
+            return f"{name!r} needs {found.needs}, which no solver here knows"
+        return "" if found.exact else f"{name!r} is a relaxation and decides nothing"
 
     if solve.values.get("formulations") == "all":
         solve.take("formulations", str)
-        return tuple(name for name in formulations() if formulation(name).exact)
+        return formulations(deciding=True)
     return solve.several("formulations", str, ("big_m",), check=wrong)
 
 

@@ -71,6 +71,16 @@ class GELU(Smooth):
         """See :meth:`Curve.value`."""
         return np.asarray(x * self._share(x), dtype=x.dtype)
 
+    @property
+    def expressible(self) -> bool:
+        """See :attr:`Smooth.expressible`: the error function is not elementary."""
+        return self.approximate == "tanh"
+
+    def symbolic(self, x: Any, functions: Any) -> Any:
+        """See :meth:`Smooth.symbolic`."""
+        inner = x + _CUBIC * x**3
+        return 0.5 * x * (1.0 + functions.tanh(0.5 * _STEEP * inner))
+
     def derivative(self, x: Array) -> Array:
         """See :meth:`Curve.derivative`."""
         if self.approximate == "none":

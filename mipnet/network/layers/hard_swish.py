@@ -35,6 +35,11 @@ class HardSwish(Smooth):
         """See :meth:`Curve.value`."""
         return np.asarray(x * np.clip((x + 3.0) / 6.0, 0.0, 1.0), dtype=x.dtype)
 
+    def symbolic(self, x: Any, functions: Any) -> Any:
+        """See :meth:`Smooth.symbolic`."""
+        t = x / 6.0 + 0.5
+        return 0.5 * x * (abs(t) - abs(t - 1.0) + 1.0)
+
     def derivative(self, x: Array) -> Array:
         """See :meth:`Curve.derivative`; at the kinks that of the parabola."""
         return np.where(x < -3.0, 0.0, np.where(x > 3.0, 1.0, x / 3.0 + 0.5))

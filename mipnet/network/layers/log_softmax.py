@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import AffineForm, Formulation, Program
-from formulations.blocks import narrow
 from mipnet.errors import NetworkError
 from mipnet.network.interval import Interval, LinearForm, Lines, weigh
 from mipnet.network.layers.base import (
@@ -257,7 +256,7 @@ class LogSoftmax(Layer):
         rows = self.groups(shape)
         count = rows.shape[1]
         lower, upper = box.lower.reshape(-1)[rows], box.upper.reshape(-1)[rows]
-        x = narrow(program, forms[0], box.lower.reshape(-1), box.upper.reshape(-1))
+        x = formulation.column(program, forms[0], box.lower.reshape(-1), box.upper.reshape(-1))
         pair = Softplus(self.error / _levels(count))
         terms = [x.select(rows[:, k]) for k in range(count)]
         ends = [(lower[:, k], upper[:, k]) for k in range(count)]
@@ -315,4 +314,4 @@ def _pair(
     excess = pair.encode(program, b - a, bounds=(gap,), formulation=formulation)
     low, high = np.logaddexp(a_low, b_low), np.logaddexp(a_high, b_high)
     bounds = low - pair.error - 1e-9, high + pair.error + 1e-9
-    return narrow(program, a + excess, *bounds), bounds
+    return formulation.column(program, a + excess, *bounds), bounds

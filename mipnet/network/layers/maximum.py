@@ -198,7 +198,7 @@ class Maximum(Layer):
         first = np.arange(shape[0])[:, None, None] * int(np.prod(shape[1:]))
         members = np.where(index >= 0, index + first, -1).reshape(-1, index.shape[1])
         lower, upper = box.lower.reshape(-1), box.upper.reshape(-1)
-        return max_rows(program, forms[0], members, lower, upper, integer=formulation.exact)
+        return max_rows(program, forms[0], members, lower, upper, chosen=formulation)
 
     def _parts(self, x: npt.NDArray[Any], fill: float) -> list[npt.NDArray[Any]]:
         """One array for each element of the window, of the shape of the result."""

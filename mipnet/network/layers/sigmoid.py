@@ -32,6 +32,10 @@ class Sigmoid(Smooth):
         """See :meth:`Curve.value`."""
         return logistic(x)
 
+    def symbolic(self, x: Any, functions: Any) -> Any:
+        """See :meth:`Smooth.symbolic`; without overflow."""
+        return 0.5 * (1.0 + functions.tanh(0.5 * x))
+
     def derivative(self, x: Array) -> Array:
         """See :meth:`Curve.derivative`."""
         return np.asarray(logistic(x) * logistic(-x))

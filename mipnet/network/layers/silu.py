@@ -37,6 +37,10 @@ class SiLU(Smooth):
         """See :meth:`Curve.value`."""
         return np.asarray(x * logistic(x))
 
+    def symbolic(self, x: Any, functions: Any) -> Any:
+        """See :meth:`Smooth.symbolic`."""
+        return 0.5 * x * (1.0 + functions.tanh(0.5 * x))
+
     def derivative(self, x: Array) -> Array:
         """See :meth:`Curve.derivative`."""
         share = logistic(x)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from formulations import AffineForm, Formulation, Program
+from formulations import AffineForm, Formula, Formulation, Program
+from formulations.blocks import Part, assemble
 from formulations.piecewise import Pieces, piecewise_rows
 from mipnet.errors import BoundsError, NetworkError
 from mipnet.network.interval import Interval
@@ -91,12 +94,39 @@ class Smooth(Elementwise, Curve):
         bounds: tuple[Interval, ...],
         formulation: Formulation,
     ) -> AffineForm:
-        """Pieces within the bounds of each element, in the incremental form, with their band."""
+        """Pieces within the bounds of each element, in the incremental form, with their band.
+
+        An expression where the formulation is one of expressions.
+        """
         (box,) = bounds
-        pieces = self.pieces(box.lower.reshape(-1), box.upper.reshape(-1))
-        return piecewise_rows(
-            program, forms[0], pieces, integer=formulation.exact, value=self.value
-        )
+        lower, upper = box.lower.reshape(-1), box.upper.reshape(-1)
+        parts: list[Part] = []
+        for rows, how in formulation.split(np.arange(lower.size)):
+            form, low, high = forms[0].select(rows), lower[rows], upper[rows]
+            if how.closed:
+                ends = self.enclosure(low, high)
+                y = program.express(form, *ends, Formula(self.value, self.symbolic))
+            else:
+                pieces = self.pieces(low, high)
+                y = piecewise_rows(program, form, pieces, integer=how.exact, value=self.value)
+            parts.append((rows, y))
+        return assemble(parts)
+
+    @property
+    def expressible(self) -> bool:
+        """Whether :meth:`symbolic` has a form in elementary functions."""
+        return True
+
+    @abstractmethod
+    def symbolic(self, x: Any, functions: Any) -> Any:
+        """Return the curve as an expression in ``x``.
+
+        Parameters
+        ----------
+        x : number or expression
+        functions : object
+            Has ``exp``, ``log`` and ``tanh`` for such expressions.
+        """
 
     def pieces(self, lower: Array, upper: Array) -> Pieces:
         """Pieces of every element between its bounds, with certified values around the curve.

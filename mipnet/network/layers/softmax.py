@@ -42,6 +42,10 @@ class _Exponential(Smooth):
         """See :meth:`Curve.value`."""
         return np.asarray(np.exp(x))
 
+    def symbolic(self, x: Any, functions: Any) -> Any:
+        """See :meth:`Smooth.symbolic`."""
+        return functions.exp(x)
+
     def derivative(self, x: Array) -> Array:
         """See :meth:`Curve.derivative`."""
         return np.asarray(np.exp(x))
@@ -168,6 +172,8 @@ class Softmax(Layer):
         box, slack = first.interval(*bounds), first.error + 1e-9
         wide = Interval(box.lower - slack, box.upper + slack)
         shares = second.encode(program, logs, bounds=(wide,), formulation=formulation)
+        if formulation.closed:
+            return shares
         groups = first.groups(box.lower.shape[1:])
         total = shares.select(groups[:, 0])
         for k in range(1, groups.shape[1]):

@@ -69,6 +69,10 @@ class Softplus(Smooth):
         t = self.beta * x
         return np.asarray((np.maximum(t, 0.0) + np.log1p(np.exp(-np.abs(t)))) / self.beta)
 
+    def symbolic(self, x: Any, functions: Any) -> Any:
+        """See :meth:`Smooth.symbolic`."""
+        return functions.log(1.0 + functions.exp(self.beta * x)) / self.beta
+
     def derivative(self, x: Array) -> Array:
         """See :meth:`Curve.derivative`."""
         return logistic(self.beta * x)

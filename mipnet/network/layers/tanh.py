@@ -32,6 +32,10 @@ class Tanh(Smooth):
         """See :meth:`Curve.value`."""
         return np.asarray(np.tanh(x))
 
+    def symbolic(self, x: Any, functions: Any) -> Any:
+        """See :meth:`Smooth.symbolic`."""
+        return functions.tanh(x)
+
     def derivative(self, x: Array) -> Array:
         """See :meth:`Curve.derivative`."""
         decay = np.exp(-2.0 * np.abs(x))
