@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import MaskError
-from mipnet.network import INPUT, Affine, Network
-from mipnet.pruning.units import CARRIERS
+from mipnet.network import INPUT, Layer, Network
+from mipnet.network.layers import Add, Clip, Concat, HardSigmoid, LeakyReLU, PReLU, ReLU
+from mipnet.network.layers.elementwise import Elementwise
+from mipnet.network.layers.linear import Linear
+from mipnet.network.layers.maximum import Maximum
+from mipnet.network.layers.rearrange import Rearrange
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -19,6 +23,10 @@ EPS = float(np.finfo(np.float64).eps)
 SLACK = 4.0
 #: Relative rounding error granted to layers whose arithmetic is not known here.
 OTHER = 1e-9
+#: Largest slope of the smooth elementwise layers (HardSwish), and their relative rounding error.
+SLOPE, SMOOTH = 1.5, 1e-14
+#: Elements of all values of a trace that are compared at once (64 MiB each).
+ELEMENTS = 2**23
 
 
 def check_agreement(
@@ -36,9 +44,11 @@ def check_agreement(
     masked, small : Network
         Networks over the same input.
     kept : mapping of str to array of bool
-        For every node of ``small``, its elements among those of ``masked``, flattened.
+        For every node of ``small`` that ``masked`` has too, its elements among those of
+        ``masked``, flattened.
     points : int
-        Random inputs, beside the origin and two opposite corners of the sample box.
+        Random inputs, beside the origin and two opposite corners of the sample box; fewer for
+        networks whose values would not fit into memory.
     seed : int
         Of the sample.
 
@@ -47,12 +57,15 @@ def check_agreement(
     MaskError
         Naming the first layer and neuron that differ.
     """
-    x = sample_inputs(masked, points, seed)
+    size = sum(int(np.prod(shape)) for shape in masked.shapes.values())
+    x = sample_inputs(masked, max(1, min(points, ELEMENTS // size)), seed)
     # Overflow gives NaN differences, which fail the comparison as they must.
     with np.errstate(over="ignore", invalid="ignore"):
         wanted, got = masked.trace(x), small.trace(x)
         errors = _rounding(masked, {name: np.asarray(v, float) for name, v in wanted.items()})
         for node in small.nodes:
+            if node.name not in kept:
+                continue
             flags = kept[node.name]
             before = wanted[node.name].reshape(len(x), -1)[:, flags]
             after = got[node.name].reshape(len(x), -1)
@@ -95,14 +108,34 @@ def _rounding(network: Network, values: Mapping[str, Array]) -> dict[str, Array]
     """Estimated rounding error of every value of a trace."""
     errors = {INPUT: np.zeros_like(values[INPUT])}
     for node in network.nodes:
-        source = node.inputs[0] if node.inputs else INPUT
-        if isinstance(node.layer, Affine):
-            size = np.abs(values[source]) @ node.layer.absolute.T + np.abs(node.layer.bias)
-            own = (node.layer.weight.shape[1] + 2) * EPS * size
-            errors[node.name] = errors[source] @ node.layer.absolute.T + own
-        elif isinstance(node.layer, CARRIERS):
-            errors[node.name] = errors[source].reshape(values[node.name].shape)
-        else:
-            largest = np.max(np.abs(values[node.name]), initial=0.0)
-            errors[node.name] = np.full_like(values[node.name], OTHER * largest)
+        own, sources = values[node.name], [values[name] for name in node.inputs]
+        before = [errors[name] for name in node.inputs]
+        errors[node.name] = np.asarray(_error(node.layer, own, sources, before), dtype=np.float64)
     return errors
+
+
+def _error(
+    layer: Layer, own: Array, sources: Sequence[Array], before: Sequence[Array]
+) -> npt.NDArray[np.floating]:
+    """Estimate the rounding error of the output of a layer from those of its inputs."""
+    if isinstance(layer, Linear):
+        size = layer.times(np.abs(sources[0]), absolute=True)
+        size = size + np.abs(layer.offset(own.shape[1:]))
+        terms = layer.terms(sources[0].shape[1:]) + 2
+        return np.asarray(layer.times(before[0], absolute=True) + terms * EPS * size)
+    if isinstance(layer, Add):
+        pairs = list(zip(layer.scales, before, sources, strict=True))
+        return np.asarray(sum(abs(s) * (e + layer.arity * EPS * np.abs(x)) for s, e, x in pairs))
+    # These round nothing, and are nowhere steeper than 1: what they read has the larger error.
+    if isinstance(layer, ReLU | Clip | Maximum | Rearrange | Concat):
+        plain = isinstance(layer, ReLU | Clip)
+        return before[0] if plain else layer.forward(*before)
+    if isinstance(layer, Elementwise):
+        slope: Array | float = SLOPE
+        if isinstance(layer, LeakyReLU | PReLU):
+            slope = np.maximum(1.0, np.abs(layer.slope))
+        elif isinstance(layer, HardSigmoid):
+            slope = max(SLOPE, layer.alpha)
+        return np.asarray(slope * before[0] + SMOOTH * (np.abs(own) + np.abs(sources[0])))
+    largest = np.max(np.abs(own), initial=0.0)
+    return np.full_like(own, OTHER * largest)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -17,95 +16,22 @@ import numpy.typing as npt
 from mipnet.errors import MaskError
 from mipnet.network import Network
 from mipnet.pruning.apply import apply, check_masked
-from mipnet.pruning.budget import select
+from mipnet.pruning.budgets import Budget, Keep, as_budget
 from mipnet.pruning.compact import compact
+from mipnet.pruning.compensate import COMPENSATIONS, mean_shifts
+from mipnet.pruning.data import Data
+from mipnet.pruning.job import Choice as Choice
+from mipnet.pruning.job import Job as Job
 from mipnet.pruning.mask import Mask
-from mipnet.pruning.report import PruneReport, PruneResult, layer_reports
-from mipnet.pruning.units import prunable_layers
+from mipnet.pruning.report import PruneResult, prune_report
+from mipnet.pruning.selection import Units
+from mipnet.pruning.tiles import TileGrid
+from mipnet.pruning.units import prunable_layers, units_of
 
 Array = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 #: What a method may declare to need beside the network.
 NEEDS = frozenset({"data", "gradients", "training"})
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """What a method is asked to do.
-
-    Attributes
-    ----------
-    network : Network
-    inputs : array, shape (batch, *input_shape), or None
-        Calibration or training inputs; present when the method needs them.
-    targets : array, shape (batch, ...), or None
-        Labels or regression targets; present when the method trains.
-    keep : float or None
-        Fraction of units to keep; None leaves it to a method with a rule of its own.
-    scope : str
-    seed : int
-    rng : numpy.random.Generator
-        The only source of randomness, seeded with ``seed``.
-    """
-
-    network: Network
-    inputs: Array | None
-    targets: npt.NDArray[Any] | None
-    keep: float | None
-    scope: str
-    seed: int
-    rng: np.random.Generator
-
-    @property
-    def examples(self) -> tuple[Array, npt.NDArray[Any]]:
-        """Inputs and targets, for methods that train.
-
-        Raises
-        ------
-        MaskError
-            When there are none.
-        """
-        if self.inputs is None or self.targets is None:
-            msg = "training needs inputs and targets: pass data= and y="
-            raise MaskError(msg)
-        return self.inputs, self.targets
-
-    def select(self, scores: Mapping[str, Array]) -> dict[str, Indices]:
-        """Units of highest score that the budget leaves.
-
-        Raises
-        ------
-        MaskError
-            When ``keep`` or ``scope`` is no budget.
-        """
-        if self.keep is None:
-            msg = "the method has no rule of its own for how much to keep: give keep in [0, 1]"
-            raise MaskError(msg)
-        return select(scores, self.keep, self.scope)
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """What a method decided.
-
-    Attributes
-    ----------
-    kept : mapping of str to array of int
-        Kept units of every layer of removable units.
-    scores : mapping of str to array, shape (width,)
-        Higher is more important.
-    network : Network, optional
-        What training has made of the network, same structure and widths; the given one when
-        absent.
-    compensation : mapping of str to array, optional
-        See :class:`~mipnet.pruning.mask.LayerMask`.
-    """
-
-    kept: Mapping[str, npt.ArrayLike]
-    scores: Mapping[str, Array]
-    network: Network | None = None
-    compensation: Mapping[str, npt.ArrayLike] | None = None
 
 
 @dataclass(kw_only=True)
@@ -123,6 +49,9 @@ class Pruner(ABC):
         Whether every layer keeps the fraction asked for, or all layers together.
     random_state : int or None
         Seed; None draws a fresh one, which the mask records.
+    compensate : {"none", "mean"}
+        Whether the mean over the data of what removed units contributed joins the biases of
+        their readers; a choice apart from folding, which is exact.
 
     Attributes
     ----------
@@ -136,6 +65,7 @@ class Pruner(ABC):
 
     scope: str = "layer"
     random_state: int | None = 0
+    compensate: str = "none"
 
     name: ClassVar[str]
     source: ClassVar[str]
@@ -160,8 +90,12 @@ class Pruner(ABC):
         Returns
         -------
         mapping of str to array, shape (width,)
-            One entry per layer of :func:`~mipnet.pruning.units.prunable_layers`.
+            One entry per layer of :meth:`units`.
         """
+
+    def units(self, network: Network) -> Units:
+        """Units the method chooses from: groups of neurons and channels, unless overridden."""
+        return prunable_layers(network)
 
     def choose(self, job: Job) -> Choice:
         """Decide what to keep: the units of highest score, unless overridden.
@@ -170,7 +104,7 @@ class Pruner(ABC):
         ----------
         job : Job
         """
-        widths = {name: group.width for name, group in prunable_layers(job.network).items()}
+        widths = {name: group.width for name, group in self.units(job.network).items()}
         scores = _checked(self.scores(job.network, job.inputs, job.rng), widths)
         return Choice(job.select(scores), scores)
 
@@ -196,9 +130,10 @@ class Pruner(ABC):
     def fit(
         self,
         network: object,
-        data: npt.ArrayLike | None = None,
-        y: npt.ArrayLike | None = None,
+        data: object = None,
+        budget: float | Budget | None = None,
         *,
+        y: npt.ArrayLike | None = None,
         keep: float | None = 0.5,
     ) -> PruneResult:
         """Score, select, compact and check.
@@ -206,8 +141,11 @@ class Pruner(ABC):
         Parameters
         ----------
         network : Network, or anything :func:`mipnet.network.readers.load` reads
-        data : array, shape (batch, *input_shape) or (batch, n_inputs), optional
-            Calibration inputs.
+            Torch modules too; nothing is changed in place.
+        data : array, (X, y), mapping, path of an .npz file, or None
+            Calibration or training data; see :class:`~mipnet.pruning.data.Data`.
+        budget : float or Budget, optional
+            What the network may cost, such as ``Parameters(1000)``; a number is ``keep``.
         y : array, shape (batch,) or (batch, n_outputs), optional
             Class labels 0, 1, ... or regression targets, for methods that train.
         keep : float or None
@@ -223,34 +161,17 @@ class Pruner(ABC):
         Raises
         ------
         MaskError
-            When nothing can be removed, data are missing or unusable, an option is unknown, or
-            the scores do not fit.
+            When nothing can be removed, the budget cannot be met, data are missing or unusable,
+            an option is unknown, or the scores do not fit.
         """
         net = _as_network(network)
-        if not prunable_layers(net):
-            msg = f"{net!r} has no layer with removable units: nothing can be pruned"
-            raise MaskError(msg)
-        if keep is None and not self.decides:
-            msg = f"method {self.name!r} has no rule of its own for how much to keep: give keep="
-            raise MaskError(msg)
-        seed = self._seed()
-        inputs, targets = self._inputs(net, data), self._targets(y)
-        rng = np.random.default_rng(seed)
-        job = Job(net, inputs, targets, keep, self.scope, seed, rng)
+        job = self._job(net, Data.of(net, data, y), as_budget(budget, keep))
         times = [time.perf_counter()]
         choice = self.choose(job)
-        mask = Mask.from_kept(
-            net,
-            choice.kept,
-            scores=choice.scores,
-            compensation=choice.compensation,
-            method=self.name,
-            options=self.get_params() | {"keep": keep},
-            seed=seed,
-            data_hash=_hash(inputs, targets),
-        )
+        mask = self._mask(job, choice)
         times.append(time.perf_counter())
         dense = net if choice.network is None else choice.network
+        mask = self._compensated(mask, dense, job)
         start = apply(dense, mask.fitted(dense))
         masked = self.finish(job, start, mask.fitted(start))
         if masked is not start:
@@ -259,14 +180,11 @@ class Pruner(ABC):
         small = compact(masked)
         times.append(time.perf_counter())
         spent = [after - before for before, after in pairwise(times)]
-        report = PruneReport(
-            method=self.name,
+        report = prune_report(
+            mask,
+            (net, small),
+            job.asked,
             scope=self.scope,
-            keep_requested=None if keep is None else float(keep),
-            keep_reached=mask.kept_share,
-            layers=layer_reports(net, small, mask),
-            parameters_before=net.n_parameters,
-            parameters_after=small.n_parameters,
             prune_seconds=spent[0],
             finish_seconds=spent[1],
             compact_seconds=spent[2],
@@ -300,25 +218,60 @@ class Pruner(ABC):
             raise MaskError(msg)
         return int(state)
 
-    def _inputs(self, network: Network, data: npt.ArrayLike | None) -> Array | None:
-        if data is None:
-            if "data" in self.needs:
-                msg = f"method {self.name!r} needs calibration inputs: pass data="
-                raise MaskError(msg)
-            return None
-        inputs, _ = network.batch(data)
-        if not len(inputs) or not np.isfinite(inputs).all():
-            msg = "data must hold at least one input, and no NaN or infinite value"
+    def _job(self, network: Network, data: Data, budget: Budget | None) -> Job:
+        units = self.units(network)
+        if not any((group.ids >= 0).any() for group in units.values()):
+            reasons = "; ".join(f"{n!r} {why}" for n, why in units_of(network).reasons.items())
+            msg = f"{network!r} has no layer with removable units: nothing can be pruned"
+            raise MaskError(f"{msg} ({reasons})" if reasons else msg)
+        if budget is None and not self.decides:
+            msg = f"method {self.name!r} has no rule of its own for how much to keep: give keep="
             raise MaskError(msg)
-        return inputs
+        if self.compensate not in COMPENSATIONS:
+            msg = f"unknown compensation {self.compensate!r}; there are {', '.join(COMPENSATIONS)}"
+            raise MaskError(msg)
+        if data.X is None and ("data" in self.needs or self.compensate != "none"):
+            who = f"method {self.name!r}" if "data" in self.needs else "compensate='mean'"
+            msg = f"{who} needs calibration inputs: pass data="
+            raise MaskError(msg)
+        if data.y is None and self.needs & {"training", "gradients"}:
+            what = "trains" if "training" in self.needs else "needs gradients of a loss"
+            msg = f"method {self.name!r} {what}: pass labels or targets as y="
+            raise MaskError(msg)
+        seed = self._seed()
+        share = budget.amount if isinstance(budget, Keep) else None
+        return Job(
+            network,
+            data.X,
+            data.y,
+            share,
+            self.scope,
+            seed,
+            np.random.default_rng(seed),
+            budget=None if isinstance(budget, Keep) else budget,
+            units=units,
+        )
 
-    def _targets(self, y: npt.ArrayLike | None) -> npt.NDArray[Any] | None:
-        if y is None:
-            if "training" in self.needs:
-                msg = f"method {self.name!r} trains: pass labels or targets as y="
-                raise MaskError(msg)
-            return None
-        return np.asarray(y) if "training" in self.needs else None
+    def _mask(self, job: Job, choice: Choice) -> Mask:
+        units = self.units(job.network).values()
+        tile = next((grid.tile for grid in units if isinstance(grid, TileGrid)), None)
+        asked = {"keep": job.keep} if job.budget is None else {"budget": job.budget.describe()}
+        return Mask.from_kept(
+            job.network,
+            choice.kept,
+            tile=tile,
+            scores=choice.scores,
+            compensation=choice.compensation,
+            method=self.name,
+            options=self.get_params() | asked,
+            seed=job.seed,
+            data_hash=Data(job.inputs, job.targets).hash,
+        )
+
+    def _compensated(self, mask: Mask, dense: Network, job: Job) -> Mask:
+        if self.compensate == "none" or job.inputs is None:
+            return mask
+        return replace(mask, bias=mean_shifts(dense, mask, job.inputs))
 
 
 def check_options(method: type[Pruner], options: Mapping[str, Any]) -> None:
@@ -354,14 +307,3 @@ def _checked(scores: Mapping[str, npt.ArrayLike], widths: Mapping[str, int]) -> 
             raise MaskError(msg)
         checked[name] = values
     return checked
-
-
-def _hash(*arrays: npt.NDArray[Any] | None) -> str | None:
-    given = [array for array in arrays if array is not None]
-    if not given:
-        return None
-    digest = hashlib.sha256()
-    for array in given:
-        digest.update(repr(array.shape).encode())
-        digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
-    return digest.hexdigest()

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.network import Affine, Network, Node
+from mipnet.network import INPUT, Affine, Flatten, Network, Node
+from mipnet.network.layers import Conv, Reshape, Slice
 from mipnet.pruning.agreement import check_agreement
 from mipnet.pruning.apply import apply
+from mipnet.pruning.constants import Constants, constants_of
 from mipnet.pruning.mask import Mask
-from mipnet.pruning.units import CARRIERS, live_nodes, prunable_layers
+from mipnet.pruning.slicing import per_axis, read, shape_of, sliced
+from mipnet.pruning.units import Units, live_nodes, reader, units_of
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class _Constants:
-    """Which elements of a node never change, and their values (0 elsewhere)."""
-
-    known: Flags
-    value: Array
-
-
 def compact(network: Network, mask: Mask | None = None) -> Network:
     """Shrunk network of the same function.
 
-    In every layer of :func:`~mipnet.pruning.units.prunable_layers` a unit goes when
+    A unit of :func:`~mipnet.pruning.units.prunable_layers` goes, with everything that falls
+    together with it, when wherever it is read it is
 
-    - it is removed by the mask (see :func:`~mipnet.pruning.apply.apply`),
-    - it is constant: all its weights on changing inputs are 0. Its value, ``max(0, b)`` after a
-      ReLU, is folded into the biases of its readers, which may make these constant in turn;
-    - it is dead: no unit that stays has a weight other than 0 on it.
+    - removed by the mask (see :func:`~mipnet.pruning.apply.apply`),
+    - constant: all its weights on changing inputs are 0. Its value, ``max(0, b)`` after a ReLU,
+      is folded into the biases of its readers, which may make these constant in turn. A padded
+      convolution sees a constant other than 0 change at the rim: such a channel stays;
+    - or dead: no unit that stays has a weight other than 0 on it.
 
     Only exact zeros count. Input and output keep their shapes, surviving nodes their names. When
     a layer loses all units, everything behind it is constant: what remains is an Affine node
@@ -69,80 +66,112 @@ def shrink(network: Network) -> tuple[Network, dict[str, Flags]]:
 
     Unchecked: use :func:`compact`.
     """
-    constants = _constants(network)
-    kept = _kept(network, constants)
-    nodes = []
-    for node in network.nodes:
-        if node.name not in kept or not kept[node.name].any():
-            continue
-        if not isinstance(node.layer, Affine):
-            nodes.append(node)
-            continue
-        source = node.inputs[0]
-        layer = _sliced(node.layer, kept[node.name], kept[source], constants[source].value)
-        if kept[source].any():
-            nodes.append(replace(node, layer=layer))
-        else:
-            # All inputs are folded away: the constants hang on the first vector, which is the
-            # network input or its flattening and hence whole.
-            anchor = next(n for n, s in network.shapes.items() if n in kept and len(s) == 1)
-            zeros = np.zeros((layer.bias.size, network.shapes[anchor][0]))
-            nodes.append(Node(node.name, Affine(zeros, layer.bias), (anchor,)))
+    units, live = units_of(network), live_nodes(network)
+    # What overflows here fails the comparison behind it.
+    with np.errstate(over="ignore", invalid="ignore"):
+        constants = constants_of(network)
+        needed = np.append(_needed(network, units, constants, live), True)
+        kept = {name: needed[ids] for name, ids in units.elements.items() if name in live}
+        building = _Building(network, kept, constants)
+        for node in network.nodes:
+            if node.name in kept and kept[node.name].any():
+                building.add(node)
+    nodes = building.nodes
     small = replace(network, nodes=tuple(nodes))
-    live = live_nodes(small)
-    small = replace(small, nodes=tuple(node for node in nodes if node.name in live))
-    return small, {name: flags for name, flags in kept.items() if name in live}
+    remaining = live_nodes(small)
+    small = replace(small, nodes=tuple(node for node in nodes if node.name in remaining))
+    return small, {name: flags.reshape(-1) for name, flags in kept.items() if name in remaining}
 
 
-def _sliced(layer: Affine, rows: Flags, columns: Flags, value: Array) -> Affine:
-    if rows.all() and columns.all():
-        return layer
-    weight = layer.weight[rows]
-    bias = layer.bias[rows] + weight[:, ~columns] @ value[~columns]
-    return Affine(weight[:, columns], bias)
-
-
-def _constants(network: Network) -> dict[str, _Constants]:
-    """Constant elements of every node, by one pass towards the output."""
-    found = {name: _nothing(shape) for name, shape in network.shapes.items()}
+def _needed(
+    network: Network, units: Units, constants: Mapping[str, Constants], live: frozenset[str]
+) -> Flags:
+    """Units that some output which stays reads, and that are not constant there."""
+    needed = np.zeros(units.count + 1, bool)
+    needed[-1] = True
+    # Which columns of which rows have a weight on something that changes.
+    reads = []
     for node in network.nodes:
-        if isinstance(node.layer, Affine):
-            source = found[node.inputs[0]]
-            weight = node.layer.weight
-            known = ~(weight[:, ~source.known] != 0.0).any(axis=1)
-            value: Array = weight[:, source.known] @ source.value[source.known] + node.layer.bias
-            found[node.name] = _Constants(known, np.where(known, value, 0.0))
-        elif isinstance(node.layer, CARRIERS):
-            source = found[node.inputs[0]]
-            shape = network.shapes[node.inputs[0]]
-            carried = node.layer.forward(source.value.reshape(1, *shape)).reshape(-1)
-            found[node.name] = _Constants(source.known, np.where(source.known, carried, 0.0))
-    return found
+        layer = reader(node)
+        if layer is not None and node.name in live:
+            weight = layer.weight
+            used = (weight != 0.0).any(axis=tuple(range(2, weight.ndim)))
+            used &= ~_foldable(layer, constants[node.inputs[0]])
+            reads.append((units.layers[node.name], units.columns[node.name], used))
+    before = -1
+    while before != (before := int(needed.sum())):
+        for rows, columns, used in reversed(reads):
+            needed[columns[used[needed[rows]].any(axis=0)]] = True
+    return needed[:-1]
 
 
-def _kept(network: Network, constants: Mapping[str, _Constants]) -> dict[str, Flags]:
-    """Elements to keep of every node the output needs, by one pass towards the input.
-
-    Only layers of removable units may lose any; what other kinds of layer read is whole.
-    """
-    groups, live = prunable_layers(network), live_nodes(network)
-    needed = {name: np.zeros(c.known.size, bool) for name, c in constants.items()}
-    kept = {name: np.ones_like(flags) for name, flags in needed.items() if name in live}
-    for node in reversed(network.nodes):
-        if node.name not in live:
-            continue
-        if node.name in groups:
-            kept[node.name] = needed[node.name] & ~constants[node.name].known
-        for source in node.inputs:
-            if isinstance(node.layer, Affine):
-                needed[source] |= (node.layer.weight[kept[node.name]] != 0.0).any(axis=0)
-            elif isinstance(node.layer, CARRIERS):
-                needed[source] |= needed[node.name]
-    for name, group in groups.items():
-        kept.update({carrier: kept[name] for carrier in group.path if carrier in live})
-    return kept
+def _foldable(layer: object, source: Constants) -> Flags:
+    """Columns whose constants can join the bias of a layer."""
+    known, value = (a.reshape(len(a), -1) for a in (source.known, source.value))
+    flags = known.all(axis=1)
+    if isinstance(layer, Conv):
+        flags &= (value == value[:, :1]).all(axis=1)
+        if any((*layer.window.before, *layer.window.after)):
+            flags &= ~value.any(axis=1)
+    return np.asarray(flags)
 
 
-def _nothing(shape: tuple[int, ...]) -> _Constants:
-    size = int(np.prod(shape))
-    return _Constants(np.zeros(size, bool), np.zeros(size))
+@dataclass
+class _Building:
+    """The nodes of the small network, one after the other."""
+
+    network: Network
+    kept: Mapping[str, Flags]
+    constants: Mapping[str, Constants]
+    nodes: list[Node] = field(default_factory=list)
+
+    def add(self, node: Node) -> None:
+        """Add what is left of a node of which something is."""
+        own = self.kept[node.name]
+        inputs = tuple(name for name in node.inputs if self.kept[name].any())
+        layer = reader(node)
+        if layer is None:
+            flags = [self.kept[name] for name in inputs]
+            self.nodes.append(Node(node.name, sliced(node.layer, flags, own), inputs))
+            return
+        source = node.inputs[0]
+        value = self.constants[source].value
+        rows, columns = per_axis(own)[0], per_axis(self.kept[source])[0]
+        slim = read(layer, rows, columns, value.reshape(len(value), -1)[:, 0])
+        if columns.any():
+            self.nodes.append(Node(node.name, slim, inputs))
+        else:
+            self._constant(node.name, np.asarray(slim.bias), shape_of(own))
+
+    def _constant(self, name: str, bias: Array, shape: tuple[int, ...]) -> None:
+        """Add a node whose inputs are all folded away: it hangs on the network input."""
+        anchor = self._vector()
+        if len(shape) == 1:
+            zeros = np.zeros((bias.size, self.network.n_inputs))
+            self.nodes.append(Node(name, Affine(zeros, bias), (anchor,)))
+            return
+        # A map is as large as it is: one column of zero weights is enough for it.
+        one, flat = self._fresh(f"{name}_one"), self._fresh(f"{name}_flat")
+        values = np.repeat(bias, int(np.prod(shape[1:])))
+        self.nodes += [
+            Node(one, Slice([0], [1]), (anchor,)),
+            Node(flat, Affine(np.zeros((values.size, 1)), values), (one,)),
+            Node(name, Reshape(shape), (flat,)),
+        ]
+
+    def _vector(self) -> str:
+        """Name of the network input as a vector."""
+        if len(self.network.input_shape) == 1:
+            return INPUT
+        for node in self.nodes:
+            if isinstance(node.layer, Flatten) and node.inputs == (INPUT,):
+                return node.name
+        name = self._fresh("input_flat")
+        self.nodes.append(Node(name, Flatten(), (INPUT,)))
+        return name
+
+    def _fresh(self, name: str) -> str:
+        taken = {*self.network.by_name, *(node.name for node in self.nodes), INPUT}
+        while name in taken:
+            name += "_"
+        return name

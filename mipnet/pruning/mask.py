@@ -15,13 +15,12 @@ import numpy.typing as npt
 
 from mipnet.errors import MaskError
 from mipnet.network import Network
-from mipnet.pruning.units import obstacle, prunable_layers
+from mipnet.pruning.fitting import misfits, no_units
+from mipnet.pruning.tiles import tile_grids, tile_size
+from mipnet.pruning.units import unit_of
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
-
-#: Kinds of unit that can be applied.
-UNIT_KINDS = ("neuron",)
 
 
 def software_versions() -> dict[str, str]:
@@ -50,6 +49,11 @@ class LayerMask:
         0 when absent.
     scores : array, shape (width,), optional
         Importance of each unit, higher is more important.
+    shape : tuple of int, optional
+        Shape of the weight of the layer; compared with the network's when given.
+    tile : (int, int), optional
+        Inputs and outputs of a tile, for units of kind ``tile``; see :mod:`mipnet.pruning.tiles`
+        for their order.
 
     Raises
     ------
@@ -63,6 +67,8 @@ class LayerMask:
     unit: str = "neuron"
     compensation: Array | None = None
     scores: Array | None = None
+    shape: tuple[int, ...] | None = None
+    tile: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 0:
@@ -76,6 +82,16 @@ class LayerMask:
         if self.compensation is not None and not np.isfinite(self.compensation).all():
             neuron = int(self.removed[~np.isfinite(self.compensation)][0])
             msg = f"compensation of neuron {neuron} is not finite"
+            raise MaskError(msg)
+        if self.shape is not None:
+            object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if self.tile is not None:
+            object.__setattr__(self, "tile", tile_size(self.tile))
+        if (self.unit == "tile") != (self.tile is not None):
+            msg = f"units of kind 'tile' need the size of a tile, others none, not {self.tile}"
+            raise MaskError(msg)
+        if self.unit == "tile" and self.compensation is not None:
+            msg = "tiles are blocks of weights: there is nothing to compensate for each of them"
             raise MaskError(msg)
 
     @property
@@ -136,14 +152,18 @@ class Provenance:
 class Mask:
     """Kept units per named layer, and how they were chosen.
 
-    Layers that are not listed stay whole. Usually made by a pruner or by :meth:`from_kept`.
+    Layers that are not listed stay whole, except for units that fall together with removed ones
+    (:class:`~mipnet.pruning.units.Group`). Usually made by a pruner or by :meth:`from_kept`.
 
     Attributes
     ----------
     layers : mapping of str to LayerMask
-        By the name of the Affine node whose output neurons are the units.
+        By the name of the Affine or Conv node whose outputs are the units.
     provenance : Provenance
         Method, options, seed, data hash, model fingerprint, versions.
+    bias : mapping of str to array, shape (n_out,)
+        What is added to the biases of layers to make up for removed units
+        (:func:`~mipnet.pruning.compensate.mean_shifts`); entries of removed units have no effect.
 
     Examples
     --------
@@ -156,9 +176,17 @@ class Mask:
 
     layers: Mapping[str, LayerMask]
     provenance: Provenance
+    bias: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", dict(self.layers))
+        shifts = {}
+        for name, values in self.bias.items():
+            shifts[name] = _floats(f"bias of layer {name!r}", values, np.size(values))
+            if not np.isfinite(shifts[name]).all():
+                msg = f"layer {name!r}: what is added to its bias is not finite"
+                raise MaskError(msg)
+        object.__setattr__(self, "bias", shifts)
 
     @property
     def kept_share(self) -> float:
@@ -171,8 +199,10 @@ class Mask:
         network: Network,
         kept: Mapping[str, npt.ArrayLike],
         *,
+        tile: int | tuple[int, int] | None = None,
         compensation: Mapping[str, npt.ArrayLike] | None = None,
         scores: Mapping[str, npt.ArrayLike] | None = None,
+        bias: Mapping[str, npt.ArrayLike] | None = None,
         **provenance: Any,
     ) -> Mask:
         """Mask for a network from the units to keep.
@@ -180,38 +210,48 @@ class Mask:
         Parameters
         ----------
         network : Network
-            Gives widths and fingerprint.
+            Gives widths, shapes and fingerprint.
         kept : mapping of str to array of bool or int
-            Kept units of each masked layer.
+            Kept units of each masked layer. Of layers whose units fall together one is enough.
+        tile : int or (int, int), optional
+            The units are tiles of this size; neurons and channels when absent.
         compensation, scores : mapping of str to array, optional
             See :class:`LayerMask`.
+        bias : mapping of str to array, optional
+            See :class:`Mask`.
         **provenance
             Fields of :class:`Provenance`, the fingerprint excepted.
 
         Raises
         ------
         MaskError
-            When a layer or a unit does not exist or cannot be removed.
+            When a layer or a unit does not exist or cannot be removed, or layers whose units fall
+            together disagree.
         """
         compensation, scores = compensation or {}, scores or {}
-        groups = prunable_layers(network)
+        grids = {} if tile is None else tile_grids(network, tile)
         layers = {}
         for name in dict.fromkeys((*kept, *compensation, *scores)):
             if name not in kept:
                 msg = f"layer {name!r}: compensation or scores without kept units"
                 raise MaskError(msg)
-            if name not in groups:
-                why = obstacle(network, name) if name in network.by_name else "does not exist"
-                msg = f"layer {name!r} {why}; prunable: {list(groups)}"
-                raise MaskError(msg)
+            why = no_units(network, name, tiles=tile is not None)
+            if why:
+                raise MaskError(why)
             layers[name] = layer_mask(
                 name,
                 kept=kept[name],
-                width=groups[name].width,
+                width=grids[name].width if grids else network.shapes[name][0],
+                unit="tile" if grids else unit_of(network.by_name[name].layer),
                 compensation=compensation.get(name),
                 scores=scores.get(name),
+                shape=network.by_name[name].layer.parameters[0].shape,
+                tile=grids[name].tile if grids else None,
             )
-        return Mask(layers, Provenance(network.fingerprint, **provenance))
+        shifts = {name: np.asarray(values, np.float64) for name, values in (bias or {}).items()}
+        mask = Mask(layers, Provenance(network.fingerprint, **provenance), shifts)
+        mask.check(network)
+        return mask
 
     def check(self, network: Network, *, same_weights: bool = True) -> None:
         """Raise unless the mask fits a network.
@@ -220,28 +260,15 @@ class Mask:
         ----------
         network : Network
         same_weights : bool
-            Ask for the very network the mask was made for; False compares layers and widths only
-            (for networks trained further under the mask).
+            Ask for the very network the mask was made for; False compares layers, widths and
+            shapes only (for networks trained further under the mask).
 
         Raises
         ------
         MaskError
             Listing everything that differs.
         """
-        groups = prunable_layers(network)
-        problems = []
-        for name, layer in self.layers.items():
-            if name not in network.by_name:
-                problems.append(f"the network has no layer {name!r}; prunable: {list(groups)}")
-            elif name not in groups:
-                why = obstacle(network, name)
-                problems.append(f"layer {name!r} {why}; prunable: {list(groups)}")
-            elif groups[name].width != layer.width:
-                problems.append(
-                    f"layer {name!r} has {groups[name].width} units, the mask has {layer.width}"
-                )
-            if layer.unit not in UNIT_KINDS:
-                problems.append(f"layer {name!r}: units of kind {layer.unit!r} are not supported")
+        problems = misfits(self, network)
         if same_weights and self.provenance.fingerprint != network.fingerprint:
             problems.append(
                 f"the mask was made for model {self.provenance.fingerprint[:12]}..., this is "
@@ -271,19 +298,29 @@ class Mask:
         write_mask(self, path)
 
     @staticmethod
-    def load(path: str | os.PathLike[str]) -> Mask:
+    def load(path: str | os.PathLike[str], network: Network | None = None) -> Mask:
         """Read a mask file.
+
+        Parameters
+        ----------
+        path : path
+        network : Network, optional
+            Checked against the mask (:meth:`check`).
 
         Raises
         ------
         MaskError
-            When the file is no mask, is damaged or has a version this release does not know.
+            When the file is no mask, is damaged or has a version this release does not know, or
+            the mask does not fit the network.
         FileNotFoundError
             When there is no such file.
         """
         from mipnet.pruning.maskfile import read_mask
 
-        return read_mask(path)
+        mask = read_mask(path)
+        if network is not None:
+            mask.check(network)
+        return mask
 
 
 def layer_mask(name: str, **fields: Any) -> LayerMask:

@@ -1,8 +1,9 @@
 """The mask file: safetensors arrays with a JSON header in the metadata.
 
-Arrays are ``kept/<layer>`` (int64) and, where present, ``scores/<layer>`` and
-``compensation/<layer>`` (float64). The metadata entry ``mipnet.mask`` is a JSON object with
-``version``, ``layers`` (``width`` and ``unit`` of each) and ``provenance``.
+Arrays are ``kept/<layer>`` (int64) and, where present, ``scores/<layer>``,
+``compensation/<layer>`` and ``bias/<layer>`` (float64). The metadata entry ``mipnet.mask`` is a
+JSON object with ``version``, ``layers`` (``width`` and ``unit`` of each, ``shape`` of its weight
+and size of a ``tile`` where known) and ``provenance``. Version 1 had no shapes, tiles and biases.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from mipnet.errors import MaskError
 from mipnet.pruning.mask import LayerMask, Mask, Provenance, layer_mask
 
 FORMAT = "mipnet.mask"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
 PARTS = {"kept": np.int64, "scores": np.float64, "compensation": np.float64}
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -37,9 +39,10 @@ def write_mask(mask: Mask, path: str | os.PathLike[str]) -> None:
             value = getattr(layer, part)
             if value is not None:
                 arrays[f"{part}/{name}"] = value
+    arrays.update({f"bias/{name}": values for name, values in mask.bias.items()})
     header = {
         "version": VERSION,
-        "layers": {name: {"width": m.width, "unit": m.unit} for name, m in mask.layers.items()},
+        "layers": {name: _entry(layer) for name, layer in mask.layers.items()},
         "provenance": asdict(mask.provenance),
     }
     save_file(arrays, Path(path), {FORMAT: json.dumps(header, allow_nan=False)})
@@ -59,8 +62,13 @@ def read_mask(path: str | os.PathLike[str]) -> Mask:
         with safe_open(Path(path), framework="numpy") as file:
             header = _header(file.metadata())
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        bias = {
+            name.removeprefix("bias/"): _typed(name, arrays.pop(name), np.float64)
+            for name in list(arrays)
+            if name.startswith("bias/")
+        }
         layers = _layers(header["layers"], arrays)
-        return Mask(layers, Provenance(**header["provenance"]))
+        return Mask(layers, Provenance(**header["provenance"]), bias)
     except MaskError as error:
         msg = f"cannot read mask {os.fspath(path)!r}: {error}"
         raise MaskError(msg) from error
@@ -75,8 +83,9 @@ def _header(metadata: Mapping[str, str] | None) -> dict[str, Any]:
         msg = f"it is no mask file: no {FORMAT!r} header"
         raise MaskError(msg)
     header: dict[str, Any] = json.loads(text)
-    if header["version"] != VERSION:
-        msg = f"it has format version {header['version']}; this release reads version {VERSION}"
+    if header["version"] not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        msg = f"it has format version {header['version']}; this release reads {known}"
         raise MaskError(msg)
     return header
 
@@ -89,11 +98,27 @@ def _layers(entries: Mapping[str, Mapping[str, Any]], arrays: Arrays) -> dict[st
             msg = f"layer {name!r}: array 'kept/{name}' is missing"
             raise MaskError(msg)
         for part, value in parts.items():
-            if value is not None and value.dtype != PARTS[part]:
-                msg = f"layer {name!r}: {part} is stored as {value.dtype}"
-                raise MaskError(msg)
-        layers[name] = layer_mask(name, width=entry["width"], unit=entry["unit"], **parts)
+            if value is not None:
+                _typed(f"{part}/{name}", value, PARTS[part])
+        known = {key: entry[key] for key in ("shape", "tile") if entry.get(key) is not None}
+        layers[name] = layer_mask(name, width=entry["width"], unit=entry["unit"], **known, **parts)
     if arrays:
         msg = f"arrays that no layer of the header claims: {sorted(arrays)}"
         raise MaskError(msg)
     return layers
+
+
+def _entry(layer: LayerMask) -> dict[str, Any]:
+    entry: dict[str, Any] = {"width": layer.width, "unit": layer.unit}
+    if layer.shape is not None:
+        entry["shape"] = list(layer.shape)
+    if layer.tile is not None:
+        entry["tile"] = list(layer.tile)
+    return entry
+
+
+def _typed(name: str, value: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
+    if value.dtype != dtype:
+        msg = f"array {name!r} is stored as {value.dtype}"
+        raise MaskError(msg)
+    return value

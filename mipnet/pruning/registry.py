@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mipnet.errors import MaskError
 from mipnet.pruning.base import NEEDS, Pruner, check_options
+from mipnet.pruning.budgets import Budget
 from mipnet.pruning.report import PruneResult
 
 P = TypeVar("P", bound=type[Pruner])
@@ -77,9 +78,10 @@ def prune(
     network: object,
     method: str,
     keep: float | None = 0.5,
-    data: npt.ArrayLike | None = None,
+    data: object = None,
     y: npt.ArrayLike | None = None,
     *,
+    budget: float | Budget | None = None,
     random_state: int | None = 0,
     **options: Any,
 ) -> PruneResult:
@@ -93,10 +95,13 @@ def prune(
     keep : float or None
         Fraction of units to keep, in [0, 1]; rounding as in :meth:`Pruner.fit`. None leaves it to
         a method with a rule of its own.
-    data : array, shape (batch, *input_shape), optional
-        Calibration inputs, for methods that need them.
+    data : array, (X, y), mapping, path of an .npz file, or None
+        Calibration or training data, for methods that need them
+        (:class:`~mipnet.pruning.data.Data`).
     y : array, shape (batch,) or (batch, n_outputs), optional
         Class labels 0, 1, ... or regression targets, for methods that train.
+    budget : float or Budget, optional
+        In place of ``keep``: what the pruned network may cost, such as ``Parameters(1000)``.
     random_state : int or None
         Seed.
     **options
@@ -122,7 +127,8 @@ def prune(
     magnitude (layer): kept 66.7% of units (asked for 67.0%), parameters 16 -> 11
       affine0: units 3 -> 2, parameters 12 -> 8
     """
-    return pruner(method, random_state=random_state, **options).fit(network, data, y, keep=keep)
+    chosen = pruner(method, random_state=random_state, **options)
+    return chosen.fit(network, data, budget, y=y, keep=keep)
 
 
 def _faults(cls: type[Pruner]) -> list[str]:

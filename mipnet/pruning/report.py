@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from mipnet.network import Network
+from mipnet.pruning.budgets import Budget, Keep
+from mipnet.pruning.counting import n_macs
 from mipnet.pruning.mask import Mask
 
 
@@ -49,6 +52,14 @@ class PruneReport:
     prune_seconds, finish_seconds, compact_seconds : float
         Wall time to choose (training that leads to the choice included), to train under the mask,
         and to shrink and check.
+    budget : str
+        Currency of the budget; empty where there was none but a fraction of units.
+    requested, reached, before : float or None
+        Budget asked for, what the compacted network costs and what the network did.
+    macs_before, macs_after : int
+        Multiplications by a weight for one input.
+    notes : tuple of str
+        What is worth saying: that nothing was pruned, or that a layer vanished.
     """
 
     method: str
@@ -61,6 +72,13 @@ class PruneReport:
     prune_seconds: float
     compact_seconds: float
     finish_seconds: float = 0.0
+    budget: str = ""
+    requested: float | None = None
+    reached: float | None = None
+    before: float | None = None
+    macs_before: int = 0
+    macs_after: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def units_before(self) -> int:
@@ -75,6 +93,8 @@ class PruneReport:
     def __str__(self) -> str:
         asked = self.keep_requested
         wish = "by its own rule" if asked is None else f"asked for {asked:.1%}"
+        if self.budget:
+            wish = f"asked for {self.requested:g} {self.budget}, reached {self.reached:g}"
         lines = [
             f"{self.method} ({self.scope}): kept {self.keep_reached:.1%} of units ({wish}), "
             f"parameters {self.parameters_before} -> {self.parameters_after}"
@@ -86,7 +106,7 @@ class PruneReport:
                 + (f" ({folded} constant or dead)" if folded else "")
                 + f", parameters {row.parameters_before} -> {row.parameters_after}"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,3 +151,47 @@ def layer_reports(network: Network, small: Network, mask: Mask) -> tuple[LayerRe
 def _size(network: Network, name: str) -> int:
     node = network.by_name.get(name)
     return sum(values.size for values in node.layer.parameters) if node else 0
+
+
+def prune_report(
+    mask: Mask, networks: tuple[Network, Network], budget: Budget | None, **more: Any
+) -> PruneReport:
+    """Report on a mask, the network it was made for and the small one it left."""
+    network, small = networks
+    layers = layer_reports(network, small, mask)
+    priced: dict[str, Any] = {}
+    if budget is not None and not isinstance(budget, Keep):
+        priced = {
+            "budget": budget.currency,
+            "requested": budget.amount,
+            "reached": budget.measure(small),
+            "before": budget.measure(network),
+        }
+    return PruneReport(
+        method=mask.provenance.method,
+        keep_requested=float(budget.amount) if isinstance(budget, Keep) else None,
+        keep_reached=mask.kept_share,
+        layers=layers,
+        parameters_before=network.n_parameters,
+        parameters_after=small.n_parameters,
+        macs_before=n_macs(network),
+        macs_after=n_macs(small),
+        notes=_notes(layers, network, small),
+        **priced,
+        **more,
+    )
+
+
+def _notes(layers: tuple[LayerReport, ...], network: Network, small: Network) -> tuple[str, ...]:
+    notes = []
+    if all(row.units_kept == row.units_before for row in layers):
+        same = small.n_parameters == network.n_parameters
+        notes.append(
+            "nothing was pruned: every unit is kept"
+            if same
+            else "the mask removes nothing; what went was constant or dead"
+        )
+    gone = [row.layer for row in layers if not row.units_after]
+    if gone:
+        notes.append(f"no unit is left of {', '.join(gone)}: what read them is constant")
+    return tuple(notes)

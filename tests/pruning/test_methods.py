@@ -150,7 +150,7 @@ def test_anything_the_readers_take_can_be_pruned():
 def test_unknown_names_list_what_exists():
     with pytest.raises(MaskError, match=r"'magnitud'; registered: .*magnitude.*random"):
         prune(NET, "magnitud")
-    with pytest.raises(MaskError, match=r"\['ord'\]; it has scope, random_state, norm, bias"):
+    with pytest.raises(MaskError, match=r"\['ord'\]; it has scope, random_state, compensate, norm"):
         prune(NET, "magnitude", ord=1)
 
 

@@ -122,10 +122,10 @@ def test_units_with_few_survivors_go_and_no_layer_is_emptied():
     net = Network.sequential([Affine(weight, np.zeros(3)), ReLU(), Affine(np.ones((2, 3)), [0, 0])])
     method = pruner("spr", epochs=0, finetune_epochs=0)
     x, y = np.random.default_rng(0).random((10, 400)), np.arange(10) % 2
-    result = method.fit(net, x, y, keep=None)
+    result = method.fit(net, x, y=y, keep=None)
     assert result.mask.layers["affine0"].kept.tolist() == [1]
     blank = net.with_layers({"affine0": Affine(np.zeros((3, 400)), [0.0, 0.5, 0.0])})
-    kept = method.fit(blank, x, y, keep=None).mask.layers["affine0"].kept
+    kept = method.fit(blank, x, y=y, keep=None).mask.layers["affine0"].kept
     assert kept.tolist() == [1]
 
 

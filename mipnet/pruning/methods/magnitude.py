@@ -52,6 +52,7 @@ class Magnitude(Pruner):
         found = {}
         for name in prunable_layers(network):
             weight, bias = network.by_name[name].layer.parameters
-            rows = np.column_stack([weight, bias]) if self.bias else weight
+            rows = weight.reshape(len(weight), -1)
+            rows = np.column_stack([rows, bias]) if self.bias else rows
             found[name] = np.asarray(np.linalg.norm(rows, ord=ORDERS[self.norm], axis=1))
         return found
