@@ -20,8 +20,7 @@ from mipnet.pruning.budgets import Budget, Keep, as_budget
 from mipnet.pruning.compact import compact
 from mipnet.pruning.compensate import COMPENSATIONS, mean_shifts
 from mipnet.pruning.data import Data
-from mipnet.pruning.job import Choice as Choice
-from mipnet.pruning.job import Job as Job
+from mipnet.pruning.job import Choice, Job
 from mipnet.pruning.mask import Mask
 from mipnet.pruning.report import PruneResult, prune_report
 from mipnet.pruning.selection import Units
@@ -29,6 +28,8 @@ from mipnet.pruning.tiles import TileGrid
 from mipnet.pruning.units import prunable_layers, units_of
 
 Array = npt.NDArray[np.float64]
+
+__all__ = ["NEEDS", "Array", "Choice", "Job", "Pruner", "check_options"]
 
 #: What a method may declare to need beside the network.
 NEEDS = frozenset({"data", "gradients", "training"})
