@@ -104,26 +104,35 @@ def test_constants_fold_into_their_neighbours():
 
 def test_all_unsupported_steps_are_listed():
     module = nn.Sequential(
-        nn.Conv2d(1, 2, 1), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3), nn.ReLU(), nn.Softmax(-1)
+        nn.LSTM(8, 2), nn.ELU(), nn.Flatten(), nn.Linear(8, 3), nn.ReLU(), nn.LayerNorm(3)
     )
     with pytest.raises(UnsupportedError) as caught:
         load(module)
     assert [entry.split(":")[0] for entry in caught.value.operations] == [
-        "'0' (Conv2d)",
-        "'1' (Tanh)",
-        "'5' (Softmax)",
+        "'0' (LSTM)",
+        "'1' (ELU)",
+        "'5' (LayerNorm)",
     ]
 
 
 REFUSED = {
-    "residual": (lambda s, x: s.a(x) + x, "combines two computed"),
+    "product": (lambda s, x: s.a(x) * x, "multiplies two computed results"),
+    "attention": (lambda s, x: s.a(x) @ x.t(), "as attention does"),
     "division by it": (lambda s, x: 1 / s.a(x), "divides by a computed"),
     "always dropping": (lambda s, x: functional.dropout(s.a(x), 0.5), "drops at random"),
-    "selection": (lambda s, x: s.a(x)[:, :2], "selects elements"),
-    "sigmoid": (lambda s, x: torch.sigmoid(s.a(x)), "sigmoid"),
+    "mask": (lambda s, x: s.a(x)[:, s.v > 0], "selects elements by Tensor"),
+    "computed index": (lambda s, x: s.a(x)[x.argmax()], "argmax"),
+    "elu": (lambda s, x: functional.elu(s.a(x)), "elu"),
+    "half a gelu": (lambda s, x: torch.erf(s.a(x)), "part of a GELU"),
+    "over the batch": (lambda s, x: s.a(x).softmax(0), "batch axis"),
+    "mean of everything": (lambda s, x: s.a(x).mean(), "batch axis"),
+    "batch statistics": (
+        lambda s, x: functional.batch_norm(s.a(x), s.v, s.v.abs(), training=True),
+        "statistics of the batch",
+    ),
     "floor": (lambda s, x: torch.div(s.a(x), 2, rounding_mode="floor"), "rounds"),
     "int": (lambda s, x: s.a(x).to(torch.int32), "no floating type"),
-    "concatenation": (lambda s, x: torch.cat([s.a(x), x]), "cat"),
+    "concatenation": (lambda s, x: torch.cat([s.a(x), x]), r"cat.*batch axis"),
     "two outputs": (lambda s, x: (s.a(x), x), "something other than one tensor"),
     "control flow": (lambda s, x: s.a(x) if x.sum() > 0 else x, "cannot be traced.*control flow"),
     "in place under two names": (lambda s, x: s.alias(x), "changes a value in place"),
@@ -148,7 +157,9 @@ def test_refused_forwards(name):
 
 def test_steps_behind_an_unsupported_one_are_checked():
     module = Parts(
-        lambda s, x: 1 / functional.dropout(torch.tanh(s.a(x)).view(x.size(0), -1), 0.5) + x
+        lambda s, x: (
+            1 / functional.dropout(torch.sin(s.a(x)).view(x.size(0) // 1, -1), 0.5) * x.cos()
+        )
     )
     with pytest.raises(UnsupportedError) as caught:
         load(module)

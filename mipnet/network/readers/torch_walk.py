@@ -1,0 +1,224 @@
+"""One pass over the calls of a traced torch module."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from mipnet.errors import NetworkError, UnsupportedError
+from mipnet.network.readers.graph import Graph
+from mipnet.network.readers.torch_ops import ALIASES, REMEDIES, SCALARS, STEPS, Step, module_step
+from mipnet.network.readers.values import LOST, RefusalError, Value
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.fx import Graph as Traced
+    from torch.fx import Node as Call
+
+#: Modules whose result may be a view of their input.
+VIEWS = ("Flatten", "Unflatten", "Identity")
+
+
+def _attribute(root: nn.Module, target: str) -> Any:
+    found: Any = root
+    for part in target.split("."):
+        found = getattr(found, part)
+    return found
+
+
+class TorchWalk:
+    """One pass over the calls that the output of a traced module needs."""
+
+    def __init__(self, graph: Traced, root: nn.Module, written: Graph) -> None:
+        self.calls: list[Call] = list(graph.nodes)
+        self.position = {call: k for k, call in enumerate(self.calls)}
+        self.root = root
+        self.written = written
+        self.refused: list[str] = []
+        self.faults: list[NetworkError] = []
+        self.values: dict[Call, Any] = {}
+        #: Calls whose results may share memory have the same number.
+        self.storage: dict[Call, int] = {}
+        self.readers: Counter[Call] = Counter()
+
+    def complain(self, origin: str) -> None:
+        """Raise everything that is wrong with the calls, at once."""
+        if self.refused:
+            raise UnsupportedError(origin, [*self.refused, *map(str, self.faults)])
+        if len(self.faults) == 1:
+            raise self.faults[0]
+        if self.faults:
+            msg = "\n".join(["several layers do not fit:", *(f"  - {f}" for f in self.faults)])
+            raise NetworkError(msg) from self.faults[0]
+
+    def output(self, start: Value) -> Any:
+        """Value of the output, given the input."""
+        needed = self._needed()
+        inputs = [call for call in self.calls if call.op == "placeholder" and call in needed]
+        if len(inputs) > 1:
+            names = [call.name for call in inputs]
+            self.refused.append(f"forward takes several inputs {names}; one is read")
+        for call in self.calls:
+            if call.op == "placeholder":
+                self.values[call] = start if len(inputs) == 1 else LOST
+            elif call.op == "output":
+                return self._result(call)
+            elif call in needed:
+                self._step(call)
+        return None
+
+    def _needed(self) -> set[Call]:
+        """Return the calls the output depends on, and those that change a value in place."""
+        from torch.fx.node import map_arg
+
+        needed: set[Call] = set()
+        for call in reversed(self.calls):
+            if call.op == "output" or call in needed or _in_place(call, self.root):
+                needed.update((call, *call.all_input_nodes))
+                if _operation(call) not in ("size", "dim", "numel", "getattr"):
+                    map_arg((call.args, call.kwargs), self._count)
+        return needed
+
+    def _count(self, call: Call) -> Call:
+        self.readers[call] += 1
+        return call
+
+    def _result(self, call: Call) -> Any:
+        from torch.fx import Node as Call
+
+        result = call.args[0]
+        while isinstance(result, (tuple, list)) and len(result) == 1:
+            result = result[0]
+        if isinstance(result, Call):
+            return self.values[result]
+        self.refused.append("forward returns something other than one tensor")
+        return LOST
+
+    def _step(self, call: Call) -> None:
+        from torch.fx.node import map_arg
+
+        if call.op == "get_attr":
+            self.values[call] = _attribute(self.root, str(call.target))
+            return
+        args, kwargs = (map_arg(a, lambda n: self.values[n]) for a in (call.args, call.kwargs))
+        computed = any(isinstance(self.values[n], Value) for n in call.all_input_nodes)
+        label, name = self._label(call)
+        try:
+            if computed:
+                self.values[call] = self._computed(call, name, args, kwargs)
+            else:
+                self.values[call] = _executed(call, self.root, args, kwargs)
+            changed = _in_place(call, self.root)
+            self.storage[call] = self._memory(call, shared=changed)
+            if isinstance(self.values[call], Value) and changed:
+                self._rebind(call)
+        except RefusalError as error:
+            self.refused.append(f"{label}: {error}")
+            self.values[call] = LOST
+        except NetworkError as error:
+            self.faults.append(error)
+            self.values[call] = LOST
+        if isinstance(self.values[call], Value) and self.readers[call] > 1:
+            self.values[call] = self.written.anchored(self.values[call])
+
+    def _memory(self, call: Call, *, shared: bool) -> int:
+        """Return the number of a result's memory: its input's where it may be a view."""
+        name = _operation(call).removesuffix("_")
+        if call.op == "call_module":
+            kind = type(self.root.get_submodule(str(call.target))).__name__
+            name = "flatten" if kind in VIEWS or "Dropout" in kind else ""
+        if not (shared or name in ALIASES):
+            return self.position[call]
+        sources = [self.storage.get(n, self.position[n]) for n in call.all_input_nodes[:1]]
+        return sources[0] if sources else self.position[call]
+
+    def _label(self, call: Call) -> tuple[str, str]:
+        """Name and kind for messages, and the name for layers."""
+        if call.op == "call_module":
+            kind = type(self.root.get_submodule(str(call.target))).__name__
+            return f"{call.target!r} ({kind})", str(call.target)
+        kind = getattr(call.target, "__name__", str(call.target))
+        return f"{call.name!r} ({kind})", call.name
+
+    def _computed(self, call: Call, name: str, args: Any, kwargs: Any) -> Any:
+        if call.op == "call_module":
+            step = module_step(self.root.get_submodule(str(call.target)))
+        else:
+            operation = _operation(call)
+            step = STEPS.get(operation.removesuffix("_"))
+            lost = any(isinstance(a, Value) and a.lost for a in (*args, *kwargs.values()))
+            if step is None and operation in SCALARS and lost:
+                return LOST
+        if step is None:
+            raise RefusalError(self._remedy(call))
+        try:
+            inspect.signature(step).bind(None, *args, **kwargs)
+        except TypeError as error:
+            reason = f"is called with unsupported arguments: {error}"
+            raise RefusalError(reason) from error
+        return step(Step(self.written, name), *args, **kwargs)
+
+    def _remedy(self, call: Call) -> str:
+        kind = ""
+        if call.op == "call_module":
+            kind = type(self.root.get_submodule(str(call.target))).__name__
+        return REMEDIES.get(kind, "is not supported")
+
+    def _rebind(self, call: Call) -> None:
+        """Let later readers of a value changed in place see the change."""
+        changed = call.args[0] if call.args else call.kwargs.get("input")
+        memory = self.storage[call]
+        for earlier in self.calls[: self.position[call]]:
+            if self.storage.get(earlier, self.position[earlier]) != memory:
+                continue
+            late = [user for user in earlier.users if self.position[user] > self.position[call]]
+            if late and earlier is not changed and isinstance(self.values.get(earlier), Value):
+                reason = (
+                    f"changes a value in place that {late[0].name!r} may read under another name"
+                )
+                raise RefusalError(reason)
+        for earlier in self.calls:
+            if earlier is changed:
+                self.values[earlier] = self.values[call]
+
+
+def _operation(call: Call) -> str:
+    """Name of a torch function or a method; empty for functions from elsewhere."""
+    if call.op == "call_method":
+        return str(call.target)
+    home = str(getattr(call.target, "__module__", "") or "torch")
+    known = home in ("_operator", "builtins") or home.split(".", maxsplit=1)[0] == "torch"
+    return str(getattr(call.target, "__name__", "")) if known else ""
+
+
+def _in_place(call: Call, root: nn.Module) -> bool:
+    if call.op == "call_module":
+        return bool(getattr(root.get_submodule(str(call.target)), "inplace", False))
+    if call.op not in ("call_function", "call_method"):
+        return False
+    name = _operation(call)
+    relu = name == "relu" and len(call.args) > 1 and bool(call.args[1])
+    return (
+        relu
+        or bool(call.kwargs.get("inplace", False))
+        or name in ("iadd", "isub", "imul", "itruediv", "setitem")
+        or (name.endswith("_") and not name.endswith("__"))
+    )
+
+
+def _executed(call: Call, root: nn.Module, args: Any, kwargs: Any) -> Any:
+    """Compute a call on constants only, as torch does."""
+    import torch
+
+    target = call.target
+    try:
+        with torch.no_grad():
+            if call.op == "call_module":
+                return root.get_submodule(str(target))(*args, **kwargs)
+            if isinstance(target, str):
+                return getattr(args[0], target)(*args[1:], **kwargs)
+            return target(*args, **kwargs)
+    except Exception as error:
+        reason = f"cannot be evaluated: {error}"
+        raise RefusalError(reason) from error
