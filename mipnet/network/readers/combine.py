@@ -20,7 +20,7 @@ from mipnet.network.layers import (
     Slice,
 )
 from mipnet.network.layers.base import Shape
-from mipnet.network.readers.base import Array
+from mipnet.network.numbers import Array
 from mipnet.network.readers.graph import Graph, item
 from mipnet.network.readers.values import LOST, Move, RefusalError, Value, named
 

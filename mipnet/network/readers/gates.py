@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from mipnet.network.layers import GELU, Clip, HardSigmoid, HardSwish, Sigmoid, SiLU, Tanh
+from mipnet.network.numbers import Array
 from mipnet.network.readers import combine
-from mipnet.network.readers.base import Array
 from mipnet.network.readers.combine import elementwise, unscaled
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.values import LOST, Pending, RefusalError, Value

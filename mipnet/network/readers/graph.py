@@ -28,7 +28,7 @@ from mipnet.network.layers import (
 )
 from mipnet.network.layers.base import Shape
 from mipnet.network.network import INPUT, Network, Node
-from mipnet.network.readers.base import Array, numeric
+from mipnet.network.numbers import Array, numeric
 from mipnet.network.readers.values import (
     Move,
     Pending,

@@ -1,4 +1,4 @@
-"""``.npz`` files: ``W0``, ``b0``, ``W1``, ``b1``, ... and optionally ``lb``, ``ub``, ``c``."""
+"""``.npz`` files: ``W0``, ``b0``, ... or an architecture; optionally ``lb``, ``ub``, ``c``."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.errors import ReadError, UnsupportedError
-from mipnet.network.layers import Affine, Flatten, ReLU
+from mipnet.errors import ReadError
+from mipnet.network.architecture import parsed, rebuilt
 from mipnet.network.network import Network
+from mipnet.network.numbers import Array, numeric
 from mipnet.network.readers.arrays import from_arrays
 from mipnet.network.readers.base import (
-    Array,
     Reader,
     existing_file,
     has_suffix,
     head,
     is_path,
-    numeric,
     register_reader,
 )
 from mipnet.network.readers.values import located
 
+#: Member with the architecture, in files of networks that are no chain.
+ARCHITECTURE = "architecture"
 PARAMETER = re.compile(r"([Wb])(0|[1-9][0-9]*)")
 
 
@@ -58,7 +59,8 @@ def read_problem(source: str | os.PathLike[str] | Mapping[str, npt.ArrayLike]) -
 
     Layers are ``y = W x + b`` with ``W`` of shape (n_out, n_in) and ReLU after every layer but the
     last. ``lb``, ``ub`` (inputs) and ``c`` (outputs) are scalars or vectors; scalars stand for
-    every element. Other names are ignored. Nothing is ever unpickled.
+    every element. Other names are ignored. Files with an ``architecture`` hold networks of any
+    layers (:mod:`mipnet.network.architecture`). Nothing is ever unpickled.
 
     Parameters
     ----------
@@ -74,11 +76,16 @@ def read_problem(source: str | os.PathLike[str] | Mapping[str, npt.ArrayLike]) -
     """
     name = "arrays" if isinstance(source, Mapping) else str(source)
     arrays = _arrays(source, name)
-    count = _layer_count(arrays, name)
-    weights = [arrays[f"W{k}"] for k in range(count)]
-    biases = [arrays[f"b{k}"] for k in range(count)]
-    labels = [f"W{k}" for k in range(count)]
-    network = from_arrays(weights, biases, names=labels, source=name)
+    if ARCHITECTURE in arrays:
+        text = str(arrays[ARCHITECTURE])
+        held = {k: v for k, v in arrays.items() if k not in (ARCHITECTURE, "lb", "ub", "c")}
+        network = rebuilt(parsed(text, name), held, name)
+    else:
+        count = _layer_count(arrays, name)
+        weights = [arrays[f"W{k}"] for k in range(count)]
+        biases = [arrays[f"b{k}"] for k in range(count)]
+        labels = [f"W{k}" for k in range(count)]
+        network = from_arrays(weights, biases, names=labels, source=name)
     with located(name):
         lower = _vector(arrays, "lb", network.n_inputs)
         upper = _vector(arrays, "ub", network.n_inputs)
@@ -88,70 +95,24 @@ def read_problem(source: str | os.PathLike[str] | Mapping[str, npt.ArrayLike]) -
             msg = "c: holds infinite values"
             raise ReadError(msg)
     if lower is not None or upper is not None:
+        sides = (-np.inf if lower is None else lower, np.inf if upper is None else upper)
+        shape = network.input_shape
         network = network.with_input_bounds(
-            -np.inf if lower is None else lower, np.inf if upper is None else upper
+            *(np.broadcast_to(side, (network.n_inputs,)).reshape(shape) for side in sides)
         )
     return NpzProblem(network, lower, upper, objective)
-
-
-def save_npz(
-    network: Network,
-    path: str | os.PathLike[str],
-    lower: npt.ArrayLike | None = None,
-    upper: npt.ArrayLike | None = None,
-    objective: npt.ArrayLike | None = None,
-) -> None:
-    """Write a chain of affine layers with ReLU in between, as :func:`read_problem` reads it.
-
-    Parameters
-    ----------
-    network : Network
-        Its own input bounds are written where ``lower`` or ``upper`` is None.
-    path : path
-        Written as it is; end it in ``.npz``.
-    lower, upper : array_like, scalar or shape (n_in,), optional
-    objective : array_like, scalar or shape (n_out,), optional
-
-    Raises
-    ------
-    UnsupportedError
-        When the network is anything but affine, ReLU, affine, ..., affine.
-    """
-    layers = [node for node in network.nodes if not isinstance(node.layer, Flatten)]
-    wrong = [
-        f"{node.name!r} ({node.layer.kind}): expected {(Affine, ReLU)[k % 2].kind} as step {k}"
-        for k, node in enumerate(layers)
-        if not isinstance(node.layer, (Affine, ReLU)[k % 2])
-    ]
-    if len(layers) % 2 == 0:
-        wrong.append(f"{network.output!r}: the last layer must be Affine")
-    if wrong:
-        raise UnsupportedError(f"{path}: npz", wrong)
-    arrays: dict[str, npt.ArrayLike] = {}
-    for k, node in enumerate(layers[::2]):
-        arrays[f"W{k}"], arrays[f"b{k}"] = (
-            _stored(values, network.dtype) for values in node.layer.parameters
-        )
-    own = (None, None) if network.input_bounds is None else network.input_bounds
-    box = (own[0] if lower is None else lower, own[1] if upper is None else upper)
-    for key, values in (("lb", box[0]), ("ub", box[1]), ("c", objective)):
-        if values is not None:
-            flat = np.asarray(values, float)
-            arrays[key] = flat if flat.ndim == 0 else flat.ravel()
-    with open(path, "wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
 @register_reader("npz")
 class NpzReader(Reader):
     """``.npz`` files and mappings with ``W0``, ``b0``, ..."""
 
-    takes = ".npz file with W0, b0, W1, b1, ..."
+    takes = ".npz file with W0, b0, W1, b1, ... or an architecture"
 
     def accepts(self, source: object) -> bool:
         """See :meth:`Reader.accepts`."""
         if isinstance(source, Mapping):
-            return "W0" in source
+            return "W0" in source or ARCHITECTURE in source
         if not is_path(source):
             return False
         return has_suffix(source, ".npz") or (
@@ -163,16 +124,10 @@ class NpzReader(Reader):
         return read_problem(source).network
 
 
-def _stored(values: Array, dtype: str) -> npt.NDArray[Any]:
-    """Values in the dtype of the model where that loses nothing, else in float64."""
-    cast = values.astype(dtype)
-    return cast if np.array_equal(cast, values) else values
-
-
 def _holds_weights(source: str | os.PathLike[str]) -> bool:
     try:
         with zipfile.ZipFile(source) as archive:
-            return "W0.npy" in archive.namelist()
+            return not {"W0.npy", f"{ARCHITECTURE}.npy"}.isdisjoint(archive.namelist())
     except (OSError, zipfile.BadZipFile):
         return False
 

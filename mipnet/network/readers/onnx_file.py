@@ -18,7 +18,7 @@ from mipnet.network.readers.base import (
     is_path,
     register_reader,
 )
-from mipnet.network.readers.onnx_functions import inlined
+from mipnet.network.readers.onnx_functions import ForeignFunctionError, inlined
 from mipnet.network.readers.onnx_walk import Walk
 from mipnet.network.readers.values import located
 
@@ -75,7 +75,11 @@ class OnnxReader(Reader):
         model = _model(source, origin)
         try:
             with located(origin):
-                return Walk(inlined(model), origin).network(input_shape, output)
+                try:
+                    return Walk(inlined(model), origin).network(input_shape, output)
+                except ForeignFunctionError:
+                    everything = inlined(model, whole=True)
+                    return Walk(everything, origin).network(input_shape, output)
         except UnicodeDecodeError as error:
             msg = f"{origin}: damaged: holds a name that is no text (UTF-8)"
             raise ReadError(msg) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from mipnet.errors import ReadError
+from mipnet.network.onnx_double import DOMAIN
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -13,15 +14,26 @@ if TYPE_CHECKING:
 MAX_NODES = 10**6
 
 
-def inlined(model: ModelProto) -> ModelProto:
+class ForeignFunctionError(Exception):
+    """A function of this package's domain is none that this package writes."""
+
+
+def inlined(model: ModelProto, *, whole: bool = False) -> ModelProto:
     """Return the model without functions of its own.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    whole : bool
+        Whether functions of this package's domain, which stand for layers, are inlined too.
 
     Raises
     ------
     ReadError
         When functions call each other in a circle, or far too often.
     """
-    if not model.functions:
+    kept = [] if whole else [(f.domain, f.name) for f in model.functions if f.domain == DOMAIN]
+    if len(kept) == len(model.functions):
         return model
     from onnx import inliner
 
@@ -46,7 +58,7 @@ def inlined(model: ModelProto) -> ModelProto:
         msg = f"its functions expand to {count} nodes, above {MAX_NODES}"
         raise ReadError(msg)
     try:
-        return cast("ModelProto", inliner.inline_local_functions(model))
+        return cast("ModelProto", inliner.inline_selected_functions(model, kept, exclude=True))
     except Exception as error:
         msg = f"its functions cannot be inlined: {error}"
         raise ReadError(msg) from error

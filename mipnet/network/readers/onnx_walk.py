@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import NetworkError, ReadError, UnsupportedError
 from mipnet.network.layers.base import Shape
 from mipnet.network.network import Network
+from mipnet.network.onnx_double import DOMAIN, restored
 from mipnet.network.readers.base import item_shape
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.onnx_fold import FOLDED, folded
+from mipnet.network.readers.onnx_functions import ForeignFunctionError
 from mipnet.network.readers.onnx_ops import FLOATS, STEPS, LostError, Result, Step
 from mipnet.network.readers.values import LOST, RefusalError, Value, bounded
 
@@ -57,6 +61,8 @@ class Walk:
             default=0,
         )
         self.written = Graph(origin)
+        self.functions = {f.name: f for f in model.functions if f.domain == DOMAIN}
+        self.notes = {entry.key: entry.value for entry in model.metadata_props}
         self.origin = origin
         self.stored = {tensor.name: tensor for tensor in model.graph.initializer}
         self.values: dict[str, Value | npt.NDArray[Any]] = {}
@@ -90,9 +96,26 @@ class Walk:
             msg = f"output {outputs[0]!r} does not depend on an input"
             raise ReadError(msg)
         try:
-            return self.written.finish(result, dtype=FLOATS[inputs[0].type.tensor_type.elem_type])
+            kind = inputs[0].type.tensor_type.elem_type
+            network = self.written.finish(result, dtype=FLOATS[kind])
         except RefusalError as error:
             raise UnsupportedError(self.origin, [f"output {outputs[0]!r}: {error}"]) from error
+        return self._bounded(network)
+
+    def _bounded(self, network: Network) -> Network:
+        """Network with the input bounds the file notes."""
+        if not {"mipnet.lower", "mipnet.upper"} <= set(self.notes):
+            return network
+        try:
+            lower, upper = (
+                np.asarray(json.loads(self.notes[f"mipnet.{side}"]), dtype=np.float64)
+                for side in ("lower", "upper")
+            )
+            shape = network.input_shape
+            return network.with_input_bounds(lower.reshape(shape), upper.reshape(shape))
+        except (ValueError, TypeError, RecursionError) as error:
+            msg = f"the input bounds in its metadata are damaged: {error}"
+            raise ReadError(msg) from error
 
     def _complain(self, problem: ReadError | None) -> None:
         """Raise everything that is wrong with the model, at once."""
@@ -183,6 +206,8 @@ class Walk:
         self, node: NodeProto, name: str, label: str, inputs: list[Any], needed: set[str]
     ) -> Result:
         computed = any(isinstance(value, Value) for value in inputs)
+        if node.domain == DOMAIN:
+            return self._own(node, name, inputs)
         if node.domain not in ("", "ai.onnx"):
             reason = f"operation of domain {node.domain!r} is not supported"
             raise RefusalError(reason)
@@ -196,6 +221,24 @@ class Walk:
         if computed:
             return STEPS[node.op_type](Step(self.written, name, node, inputs, self.opset))
         return folded(node, inputs, label, self.opset)
+
+    def _own(self, node: NodeProto, name: str, inputs: list[Any]) -> Value:
+        """Layer that a function of this package stands for."""
+        made, value = self.functions.get(node.op_type), inputs[0] if inputs else None
+        if made is None or not isinstance(value, Value) or len(node.output) != 1:
+            raise ForeignFunctionError
+        if value.lost:
+            return value
+        constants = [i for i in inputs[1:] if isinstance(i, np.ndarray)]
+        arrays = [self.written.constant(c, f"parameter of {name!r}") for c in constants]
+        found = None
+        if len(arrays) == len(inputs) - 1 and value.shape[:1] == (1,) and len(value.shape) > 1:
+            found = restored(made, arrays, value.shape[1:])
+        if found is None:
+            raise ForeignFunctionError
+        written = self.written.emit(name, found, self.written.node(value))
+        shape = (1, *self.written.shapes[written])
+        return self.written.value(written, shape, batched=value.batched)
 
     def _check(self, node: NodeProto, label: str) -> None:
         """Refuse attributes and inputs that the operation does not have."""

@@ -11,7 +11,7 @@ import numpy as np
 from mipnet.errors import NetworkError
 from mipnet.network.layers import Conv
 from mipnet.network.layers.base import Shape
-from mipnet.network.readers.base import Array
+from mipnet.network.numbers import Array
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.values import Product, Value, named
 

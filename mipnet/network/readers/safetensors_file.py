@@ -1,4 +1,4 @@
-"""safetensors files and state dicts of fully connected ReLU networks."""
+"""safetensors files and state dicts, with an architecture or of fully connected networks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from mipnet.errors import NetworkError, ReadError, UnsupportedError
+from mipnet.network.architecture import parsed, rebuilt
 from mipnet.network.layers.base import Shape
-from mipnet.network.network import Network
+from mipnet.network.network import INPUT, Network
+from mipnet.network.numbers import numeric
 from mipnet.network.readers.base import (
     Reader,
     existing_file,
@@ -20,7 +22,6 @@ from mipnet.network.readers.base import (
     head,
     is_path,
     item_shape,
-    numeric,
     register_reader,
 )
 from mipnet.network.readers.combine import relu
@@ -36,18 +37,22 @@ DTYPES |= {
 DTYPES["BOOL"] = "?"
 #: Entry of the metadata that lists layers and activations in order.
 LAYERS = "mipnet.layers"
+#: Entry of the metadata with the architecture, which says everything.
+ARCHITECTURE = "mipnet.architecture"
 ACTIVATIONS = ("relu", "flatten", "identity")
 TENSOR = re.compile(r"(?:(.*)\.)?(weight|bias)(_orig|_mask)?", re.DOTALL)
 
 
 @register_reader("safetensors")
 class SafetensorsReader(Reader):
-    """Linear layers by name: ``0.weight``, ``0.bias``, ``fc1.weight``, ...
+    """State dicts: with an architecture, networks of any layers; without one, linear layers.
 
-    Layers are taken in natural order of their names (``fc2`` before ``fc10``) with ReLU in between
-    and none after the last. Where that is not the model, its order stands in the metadata entry
-    ``mipnet.layers``, or is given as ``layers``: a JSON list of layer names and of ``relu``,
-    ``flatten``, ``identity``, for example ``["fc1", "relu", "fc2"]``; then nothing is added.
+    The architecture (:mod:`mipnet.network.architecture`) is the metadata entry
+    ``mipnet.architecture``, or given as ``architecture``. Without it, layers are taken in natural
+    order of their names (``fc2`` before ``fc10``) with ReLU in between and none after the last.
+    Where that is not the model, its order stands in the metadata entry ``mipnet.layers``, or is
+    given as ``layers``: a JSON list of layer names and of ``relu``, ``flatten``, ``identity``, for
+    example ``["fc1", "relu", "fc2"]``; then nothing is added.
     A missing bias is zero. ``weight_orig`` with ``weight_mask``, as torch's pruning stores them,
     are multiplied; biases alike.
     """
@@ -68,6 +73,7 @@ class SafetensorsReader(Reader):
         source: Any,
         *,
         layers: Sequence[str] | None = None,
+        architecture: Mapping[str, Any] | str | None = None,
         input_shape: Shape | int | None = None,
     ) -> Network:
         """Read a file, its bytes or a state dict.
@@ -77,14 +83,22 @@ class SafetensorsReader(Reader):
         source : path, bytes or mapping of arrays or tensors
         layers : sequence of str, optional
             Order of layers and activations; overrides the metadata.
+        architecture : mapping or str, optional
+            Description of the network, as data or JSON; overrides the metadata.
         input_shape : tuple of int or int, optional
             Shape of one input item; a vector when absent.
         """
         if isinstance(source, Mapping):
-            origin, tensors, listed = "state dict", dict(source), None
+            origin, tensors = "state dict", dict(source)
+            metadata: dict[str, Any] = {}
         else:
             origin = str(source) if is_path(source) else "safetensors"
-            tensors, listed = _contents(source, origin)
+            tensors, metadata = _contents(source, origin)
+        if layers is None and architecture is None:
+            architecture = metadata.get(ARCHITECTURE)
+        if architecture is not None:
+            return _described(tensors, architecture, input_shape, origin)
+        listed = _listed(origin, metadata[LAYERS]) if LAYERS in metadata else None
         parameters = _parameters(origin, tensors)
         order = _order(origin, parameters, layers if layers is not None else listed)
         graph = Graph(origin)
@@ -95,6 +109,31 @@ class SafetensorsReader(Reader):
                 input_shape = int(np.shape(weight)[1])
             value = graph.start(item_shape(input_shape))
             return graph.finish(_build(graph, value, order, parameters))
+
+
+def _described(
+    tensors: dict[str, Any], architecture: object, input_shape: Shape | int | None, origin: str
+) -> Network:
+    """Network of an architecture; masked parameters are multiplied."""
+    description = parsed(architecture, origin)
+    if input_shape is not None:
+        description["input_shape"] = list(item_shape(input_shape))
+    sides = [tensors.pop(f"{INPUT}.{key}", None) for key in ("lower", "upper")]
+    for key in [k for k in tensors if k.endswith("_mask")]:
+        name = key.removesuffix("_mask")
+        layer, _, kind = name.rpartition(".")
+        if f"{name}_orig" in tensors:
+            parts = {f"{kind}_orig": tensors.pop(f"{name}_orig"), f"{kind}_mask": tensors.pop(key)}
+            tensors[name] = _merged(parts, layer, kind)
+    network = rebuilt(description, tensors, origin)
+    if all(side is None for side in sides):
+        return network
+    ends = (-np.inf, np.inf)
+    with located(origin):
+        bounds = (
+            e if s is None else numeric(s, "bounds")[0] for e, s in zip(ends, sides, strict=True)
+        )
+        return network.with_input_bounds(*bounds)
 
 
 def _build(
@@ -190,8 +229,8 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 def _contents(
     source: str | os.PathLike[str] | bytes, origin: str
-) -> tuple[dict[str, Any], Sequence[str] | None]:
-    """Tensors and the listed layers of a file."""
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors and metadata of a file."""
     import safetensors
 
     raw = existing_file(source).read_bytes() if is_path(source) else bytes(source)  # type: ignore[arg-type]
@@ -204,9 +243,7 @@ def _contents(
     unknown = [f"{key!r} (type {t['dtype']})" for key, t in entries if t["dtype"] not in DTYPES]
     if unknown:
         raise UnsupportedError(origin, unknown)
-    listed = header.get("__metadata__", {}).get(LAYERS)
-    tensors = {key: _decoded(tensor) for key, tensor in entries}
-    return tensors, None if listed is None else _listed(origin, listed)
+    return {key: _decoded(tensor) for key, tensor in entries}, header.get("__metadata__", {})
 
 
 def _listed(origin: str, text: str) -> list[str]:

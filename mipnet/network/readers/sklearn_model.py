@@ -9,7 +9,8 @@ import numpy as np
 
 from mipnet.errors import ReadError, UnsupportedError
 from mipnet.network.network import Network
-from mipnet.network.readers.base import Array, Reader, is_instance, register_reader
+from mipnet.network.numbers import Array
+from mipnet.network.readers.base import Reader, is_instance, register_reader
 from mipnet.network.readers.combine import relu
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.products import dense

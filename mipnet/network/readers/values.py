@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mipnet.errors import NetworkError, ReadError
 from mipnet.network.layers.base import Shape
-from mipnet.network.readers.base import Array
+from mipnet.network.numbers import Array
 
 #: Most elements an intermediate result may have: what a file claims is not allocated unseen.
 MAX_ELEMENTS = 10**8

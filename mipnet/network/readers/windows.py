@@ -8,7 +8,7 @@ import numpy as np
 
 from mipnet.errors import NetworkError
 from mipnet.network.layers import AvgPool, Conv, MaxPool
-from mipnet.network.readers.base import Array
+from mipnet.network.numbers import Array
 from mipnet.network.readers.combine import axis_of, joined, layered
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.values import Pending, Value, bounded

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reader_cases import evaluate, random_layers
 
-from mipnet.errors import MipnetError, NetworkError, ReadError, UnsupportedError
+from mipnet.errors import MipnetError, NetworkError, ReadError
 from mipnet.network import Affine, Network, ReLU
 from mipnet.network.readers import from_arrays, load, read_problem, save_npz
 
@@ -183,11 +183,16 @@ def test_saving_keeps_float64_where_float32_would_round(tmp_path):
     assert load(tmp_path / "net.npz").nodes[0].layer.weight == [[0.1]]
 
 
-def test_saving_refuses_other_chains(tmp_path):
-    net = Network.sequential([Affine(np.eye(2), np.zeros(2)), ReLU()])
-    with pytest.raises(UnsupportedError, match="last layer must be Affine"):
-        save_npz(net, tmp_path / "net.npz")
-    twice = Network.sequential([Affine(np.eye(2), np.zeros(2))] * 3)
-    with pytest.raises(UnsupportedError, match=r"'affine1'.*expected ReLU"):
-        save_npz(twice, tmp_path / "net.npz")
-    assert not (tmp_path / "net.npz").exists()
+def test_other_networks_are_saved_with_their_architecture(tmp_path):
+    layers = [Affine(np.eye(2), np.zeros(2)), ReLU()]
+    net = Network.sequential(layers, names=["first", "last"], input_bounds=([0.0, 1.0], 2.0))
+    save_npz(net, tmp_path / "net.npz", objective=1.0)
+    problem = read_problem(tmp_path / "net.npz")
+    assert problem.network.fingerprint == net.fingerprint
+    assert problem.lower.tolist() == [0.0, 1.0]
+    assert problem.objective.tolist() == [1.0, 1.0]
+    # A chain under other names can still be read by whatever knows W0 and b0.
+    save_npz(Network.sequential(layers[:1], names=["first"]), tmp_path / "net.npz")
+    assert load(tmp_path / "net.npz").nodes[0].name == "first"
+    with np.load(tmp_path / "net.npz") as arrays:
+        assert arrays["W0"].tolist() == np.eye(2).tolist()

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 
 from mipnet.errors import NetworkError
-from mipnet.network.readers.base import Array
+from mipnet.network.numbers import Array
 from mipnet.network.readers.combine import total
 from mipnet.network.readers.onnx_ops.step import Step, reads
 from mipnet.network.readers.products import matmul

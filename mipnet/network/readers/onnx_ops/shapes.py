@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import NetworkError
-from mipnet.network.readers.base import Array
+from mipnet.network.numbers import Array
 from mipnet.network.readers.combine import axis_of, joined
 from mipnet.network.readers.onnx_ops.step import FLOATS, LostError, Step, reads
 from mipnet.network.readers.values import RefusalError, Value, bounded

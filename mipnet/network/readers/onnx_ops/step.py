@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import NetworkError
-from mipnet.network.readers.base import Array
+from mipnet.network.numbers import Array
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.values import RefusalError, Value
 

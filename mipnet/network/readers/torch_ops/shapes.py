@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import NetworkError
-from mipnet.network.readers.base import Array
+from mipnet.network.numbers import Array
 from mipnet.network.readers.combine import BATCH, axis_of, joined
 from mipnet.network.readers.onnx_ops.shapes import gather
 from mipnet.network.readers.torch_ops.step import Step, computed, reads, whole

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from mipnet.network.readers.base import Array
+from mipnet.network.numbers import Array
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.values import RefusalError, Value
 
