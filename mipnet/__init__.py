@@ -19,6 +19,9 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Network": "mipnet.network",
     "load": "mipnet.network.readers",
+    "save": "mipnet.network.writers",
+    "to_onnx": "mipnet.network.writers",
+    "to_torch": "mipnet.network.writers",
     "Box": "mipnet.region",
     "L1Ball": "mipnet.region",
     "LinfBall": "mipnet.region",
@@ -65,6 +68,9 @@ if TYPE_CHECKING:
     from mipnet.embedding import solve as solve
     from mipnet.network import Network as Network
     from mipnet.network.readers import load as load
+    from mipnet.network.writers import save as save
+    from mipnet.network.writers import to_onnx as to_onnx
+    from mipnet.network.writers import to_torch as to_torch
     from mipnet.pruning import Mask as Mask
     from mipnet.pruning import apply as apply
     from mipnet.pruning import compact as compact
@@ -121,8 +127,11 @@ __all__ = [
     "prune",
     "pruners",
     "robust_accuracy",
+    "save",
     "save_bounds",
     "solve",
+    "to_onnx",
+    "to_torch",
     "train_mlp",
     "verify",
 ]
