@@ -3,24 +3,25 @@
 Splitting neurons bounds many thousands of subproblems of one network, so each pass must be a few
 products of small matrices. Over the region a neuron that is proven inactive contributes exactly
 nothing and is left out; of the others the unstable ones come first, so that everything a ReLU does
-happens in one slice.
+happens in one slice. Values needed further on pass through the stages between unchanged.
+:mod:`mipnet.bounds.chaining` makes chains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
-from mipnet.network import INPUT, Affine, Interval, Network
 from mipnet.network.layers.base import Array
 from mipnet.rounding import gamma
 
 Single = npt.NDArray[np.float32]
 Index = npt.NDArray[np.intp]
+Weight = Array | sp.csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +31,13 @@ class Stage:
     Attributes
     ----------
     node : str
-        The affine node.
-    weight : array, shape (n_out, n_in)
-        Rows of the neurons kept, unstable ones first; columns as the stage before keeps them.
+        The node whose neurons are made here.
+    weight : array or sparse array, shape (n_out, n_in)
+        Rows of the neurons kept, unstable ones first, then of what passes through; columns as the
+        stage before has rows.
     bias : array, shape (n_out,)
-    neurons : array of int, shape (n_out,)
-        Flat positions of the rows in the node.
+    neurons : array of int
+        Flat positions in the node of the first rows; at least of the unstable ones.
     unstable : int
         Number of unstable neurons; the rest passes unchanged.
     first : int
@@ -44,10 +46,12 @@ class Stage:
         Bounds of the unstable neurons.
     size : float
         Bound on ``|W| |h| + |b|`` of any row, which scales the rounding errors.
+    terms : int
+        Roundings behind an entry of the weight, where it is a product of several maps.
     """
 
     node: str
-    weight: Array
+    weight: Weight
     bias: Array
     neurons: Index
     unstable: int
@@ -55,9 +59,15 @@ class Stage:
     lower: Array
     upper: Array
     size: float
+    terms: int = 0
+
+    @property
+    def n_out(self) -> int:
+        """Number of rows."""
+        return int(self.weight.shape[0])
 
     @cached_property
-    def single(self) -> tuple[Single, Single]:
+    def single(self) -> tuple[Single | sp.csr_array, Single]:
         """Weight and bias in float32."""
         return self.weight.astype(np.float32), self.bias.astype(np.float32)
 
@@ -69,7 +79,7 @@ class Stage:
     @property
     def error_factor(self) -> float:
         """Relative rounding error of one product with this stage, see :func:`gamma`."""
-        return gamma(sum(self.weight.shape) + 8)
+        return gamma(sum(self.weight.shape) + self.terms + 8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,66 +134,3 @@ class Chain:
     def upper(self) -> Array:
         """Upper bounds of all unstable neurons, stage by stage."""
         return np.concatenate([stage.upper for stage in self.stages])
-
-
-def chain_of(
-    network: Network, intervals: Mapping[str, Interval], stop: str | None = None
-) -> Chain | None:
-    """Chain from the input to the affine node ``stop``, the output by default.
-
-    Parameters
-    ----------
-    network : Network
-    intervals : mapping of node name to Interval
-        Bounds that hold, batch of one.
-    stop : str, optional
-
-    Returns
-    -------
-    Chain or None
-        None for a network that is no chain of affine maps, ReLUs and changes of shape.
-    """
-    stop = stop or network.output
-    stages: list[Stage] = []
-    # What reaches the next affine map: largest sizes, and the positions that are kept.
-    size = intervals[INPUT].magnitude.reshape(-1)
-    kept = np.arange(size.size)
-    before, first = INPUT, 0
-    for i, node in enumerate(network.nodes):
-        if node.inputs != (before,):
-            return None
-        before = node.name
-        if node.layer.kind in {"Flatten", "ReLU"}:
-            if node.layer.kind == "ReLU" and not (stages and stages[-1].node == node.inputs[0]):
-                return None
-            continue
-        if not isinstance(node.layer, Affine):
-            return None
-        rows = np.arange(node.layer.weight.shape[0])
-        box = intervals[node.name].reshape((rows.size,))
-        lower, upper = box.lower[0], box.upper[0]
-        behind = network.nodes[i + 1] if i + 1 < len(network.nodes) else None
-        open_ = np.zeros(rows.size, dtype=bool)
-        if node.name != stop and behind is not None and behind.layer.kind == "ReLU":
-            open_ = (lower < 0.0) & (upper > 0.0)
-            rows = np.concatenate([np.flatnonzero(open_), np.flatnonzero(lower >= 0.0)])
-        reach = node.layer.absolute[rows][:, kept] @ size[kept] + np.abs(node.layer.bias[rows])
-        count = int(open_.sum())
-        stages.append(
-            Stage(
-                node.name,
-                np.ascontiguousarray(node.layer.weight[rows][:, kept]),
-                node.layer.bias[rows],
-                rows,
-                count,
-                first,
-                lower[rows[:count]],
-                upper[rows[:count]],
-                float(reach.max(initial=0.0)) * (1.0 + 1e-9),
-            )
-        )
-        first += count
-        kept, size = rows, box.magnitude[0]
-        if node.name == stop:
-            return Chain(tuple(stages))
-    return None

@@ -98,11 +98,14 @@ def hull_of(chain: Chain, region: Region, coefficients: Array, watch: Stopwatch)
     Returns
     -------
     Hull or None
-        None when the first linear program cannot be solved.
+        None when the first linear program cannot be solved, or the weights are sparse.
     """
     stage = chain.stages[0]
     count = stage.unstable
-    weight, bias = stage.weight[:count], stage.bias[:count]
+    whole = stage.weight
+    if not isinstance(whole, np.ndarray):
+        return None
+    weight, bias = whole[:count], stage.bias[:count]
     lower, upper = region.lower, region.upper
     concave = np.flatnonzero(coefficients[:count] < 0.0)
     program = Program()
@@ -112,7 +115,7 @@ def hull_of(chain: Chain, region: Region, coefficients: Array, watch: Stopwatch)
     program.add_rows(outputs - inputs.affine(weight, bias), lower=0.0, upper=np.inf)
     rise = ends / (ends - stage.lower)
     goal = outputs.affine(coefficients[None, :count], np.zeros(1))
-    goal = goal + inputs.affine(coefficients[None, count:] @ stage.weight[count:], np.zeros(1))
+    goal = goal + inputs.affine(coefficients[None, count:] @ whole[count:], np.zeros(1))
     slopes, owners = [rise[concave, None] * weight[concave]], [concave]
     found = planes(weight[concave], bias[concave], slopes[0], lower, upper)
     first = before = None

@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from mipnet.bounds.cascade import alpha_bounds
-from mipnet.bounds.chain import Chain, Stage, chain_of
+from mipnet.bounds.chain import Chain, Stage
+from mipnet.bounds.chaining import chain_of
 from mipnet.bounds.data import Bounds
 from mipnet.bounds.splitting import Splitting
 from mipnet.bounds.subproblems import Index
@@ -51,7 +52,7 @@ def ranges(chain: Chain, region: Region, k: int, neurons: Index) -> Splitting:
     """
     stage, count = chain.stages[k], len(neurons)
     last = replace(stage, unstable=0, lower=stage.lower[:0], upper=stage.upper[:0])
-    rows = np.zeros((2 * count, len(stage.neurons)))
+    rows = np.zeros((2 * count, stage.n_out))
     rows[np.arange(count), neurons] = 1.0
     rows[count + np.arange(count), neurons] = -1.0
     before = Chain((*chain.stages[:k], last))

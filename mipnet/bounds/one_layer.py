@@ -20,8 +20,8 @@ _CELLS = 2**17
 
 def applies(bounder: BetaBounder, batch: Subproblems) -> bool:
     """Whether the children of these subproblems can be bounded without a pass."""
-    chain = bounder.chain
-    direct = 0 < chain.n_unstable == chain.stages[0].unstable
+    first = bounder.chain.stages[0]
+    direct = isinstance(first.weight, np.ndarray) and 0 < bounder.chain.n_unstable == first.unstable
     return direct and isinstance(bounder.region, Box) and not batch.boxed
 
 

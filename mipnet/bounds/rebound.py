@@ -63,7 +63,7 @@ def rebound(chain: Chain, region: Region, batch: Subproblems) -> Shares:
         for first in range(0, owners.size, _ROWS):
             own, neuron = owners[first : first + _ROWS], neurons[first : first + _ROWS]
             count = np.arange(own.size)
-            rows = np.zeros((2 * own.size, len(stage.neurons)))
+            rows = np.zeros((2 * own.size, stage.n_out))
             rows[count, neuron], rows[own.size + count, neuron] = 1.0, -1.0
             bounds, forms = prove(Chain(chain.stages[: k + 1]), rows, relaxed, region, own)
             _update(batch, own, span.start + neuron, bounds)

@@ -46,7 +46,9 @@ def one_hidden_layer(chain: Chain) -> bool:
 
     Then a hull of their upper planes is worth a few linear programs for each target.
     """
-    return 0 < chain.n_unstable == chain.stages[0].unstable
+    first = chain.stages[0]
+    plain = first.terms == 0 and isinstance(first.weight, np.ndarray)
+    return plain and 0 < chain.n_unstable == first.unstable
 
 
 class Splitting:

@@ -7,7 +7,7 @@ import pytest
 
 from mipnet.bounds import alpha_bounds, one_layer
 from mipnet.bounds.beta import BetaBounder, Lean
-from mipnet.bounds.chain import chain_of
+from mipnet.bounds.chaining import chain_of
 from mipnet.bounds.hull import hull_of
 from mipnet.bounds.splitting import Splitting
 from mipnet.bounds.subproblems import root, split
