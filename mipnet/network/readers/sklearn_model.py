@@ -1,4 +1,4 @@
-"""scikit-learn ``MLPRegressor`` and ``MLPClassifier``, alone or behind scalers."""
+"""scikit-learn ``MLPRegressor`` and ``MLPClassifier``, alone or in pipelines."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ from typing import Any
 
 import numpy as np
 
-from mipnet.errors import ReadError, UnsupportedError
+from mipnet.errors import UnsupportedError
+from mipnet.network.layers import Identity, Layer, ReLU, Sigmoid, Tanh
 from mipnet.network.network import Network
-from mipnet.network.numbers import Array
 from mipnet.network.readers.base import Reader, is_instance, register_reader
-from mipnet.network.readers.combine import relu
+from mipnet.network.readers.combine import elementwise
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.products import dense
-from mipnet.network.readers.values import Value, located
+from mipnet.network.readers.sklearn_steps import Steps, fitted, nothing
+from mipnet.network.readers.values import LOST, RefusalError, Value, located
 
+#: Layers of the activations of hidden units.
+HIDDEN: dict[str, type[Layer]] = {
+    "identity": Identity,
+    "logistic": Sigmoid,
+    "relu": ReLU,
+    "tanh": Tanh,
+}
 OUTPUTS = ("identity", "softmax", "logistic")
 
 
 @register_reader("sklearn")
 class SklearnReader(Reader):
-    """Fitted multilayer perceptrons, pipelines with scalers, and scaled targets.
+    """Fitted multilayer perceptrons in pipelines, and scaled targets.
 
-    ``StandardScaler``, ``MinMaxScaler`` and ``"passthrough"`` steps are folded into the first
-    layer, those of a ``TransformedTargetRegressor`` into the last.
+    ``StandardScaler``, ``MinMaxScaler``, ``MaxAbsScaler``, ``RobustScaler``, ``ColumnTransformer``
+    and ``FeatureUnion`` of these, selections of features and ``"passthrough"`` are folded into the
+    first layer, scalers of a ``TransformedTargetRegressor`` into the last.
 
     The outputs of a classifier are its logits. A binary classifier has one logit ``z``; its
     network returns ``[0, z]``, so that ``softmax`` of the outputs is ``predict_proba`` and their
@@ -32,7 +41,7 @@ class SklearnReader(Reader):
     label, positive where the label is predicted.
     """
 
-    takes = "fitted scikit-learn MLPRegressor, MLPClassifier or a pipeline of scalers and one"
+    takes = "fitted scikit-learn MLPRegressor, MLPClassifier or a pipeline that ends in one"
 
     def accepts(self, source: object) -> bool:
         """See :meth:`Reader.accepts`."""
@@ -46,49 +55,47 @@ class SklearnReader(Reader):
         ReadError
             When it or one of its steps is not fitted.
         UnsupportedError
-            When a step, an activation or a scaler option cannot be read.
+            When a step, an activation or an option cannot be read; all of them are listed.
         """
         origin = f"sklearn {type(source).__name__}"
-        steps = list(_steps(source, type(source).__name__, origin))
-        refused = [entry for name, step in steps for entry in _refusals(name, step)]
-        models = [k for k, (_, step) in enumerate(steps) if _is_mlp(step)]
-        if not refused and len(models) != 1:
-            refused = [f"{origin}: holds {len(models)} multilayer perceptrons, expected one"]
-        if refused:
-            raise UnsupportedError(origin, refused)
-        graph = Graph(origin)
+        graph, refused = Graph(origin), list[str]()
+        steps = Steps(graph)
         with located(origin):
-            width = len(steps[models[0]][1].coefs_[0])
-            value = graph.start((width,))
-            for k, (name, step) in enumerate(steps):
-                if k == models[0]:
-                    value = _perceptron(graph, value, step)
-                else:
-                    value = _scale(graph, name, value, step, inverse=k > models[0])
+            order = list(_steps(source, type(source).__name__))
+            models = [step for _, step, _ in order if _is_mlp(step)]
+            known = all(_is_mlp(step) or nothing(step) for _, step, _ in order)
+            if len(models) != 1 and (known or not models):
+                refused.append(f"{origin}: holds {len(models)} multilayer perceptrons, not one")
+            value = graph.start((_width(order),))
+            for name, step, inverse in order:
+                try:
+                    if _is_mlp(step):
+                        value = _perceptron(graph, value, step)
+                    elif inverse:
+                        value = steps.invert(name, step, value)
+                    else:
+                        value = steps.apply(name, step, value)
+                except RefusalError as error:
+                    refused.append(f"{name!r}: {error}")
+                    value = LOST
+            if refused:
+                raise UnsupportedError(origin, refused)
             return graph.finish(value)
 
 
-def _steps(estimator: Any, name: str, origin: str) -> Iterator[tuple[str, Any]]:
-    """Fitted estimators in the order they act, scalers of the target last."""
+def _steps(estimator: Any, name: str) -> Iterator[tuple[str, Any, bool]]:
+    """Fitted estimators in the order they act, and whether their inverse does."""
     if is_instance(estimator, "sklearn.pipeline", "Pipeline"):
         for label, step in estimator.steps:
-            yield from _steps(step, f"{name}.{label}", origin)
+            yield from _steps(step, f"{name}.{label}")
     elif is_instance(estimator, "sklearn.compose", "TransformedTargetRegressor"):
-        _require(estimator, "regressor_", name, origin)
-        yield from _steps(estimator.regressor_, f"{name}.regressor", origin)
-        yield from _steps(estimator.transformer_, f"{name}.transformer", origin)
-    elif estimator is not None and estimator != "passthrough":
+        fitted(estimator, "regressor_", name)
+        yield from _steps(estimator.regressor_, f"{name}.regressor")
+        yield f"{name}.transformer", estimator.transformer_, True
+    elif estimator is not None:
         if _is_mlp(estimator):
-            _require(estimator, "coefs_", name, origin)
-        elif _is_standard(estimator) or _is_min_max(estimator):
-            _require(estimator, "n_features_in_", name, origin)
-        yield name, estimator
-
-
-def _require(estimator: Any, attribute: str, name: str, origin: str) -> None:
-    if not hasattr(estimator, attribute):
-        msg = f"{origin}: {name} is not fitted; call fit first"
-        raise ReadError(msg)
+            fitted(estimator, "coefs_", name)
+        yield name, estimator, False
 
 
 def _is_mlp(step: object) -> bool:
@@ -96,66 +103,29 @@ def _is_mlp(step: object) -> bool:
     return is_instance(step, module, "MLPRegressor") or is_instance(step, module, "MLPClassifier")
 
 
-def _is_standard(step: object) -> bool:
-    return is_instance(step, "sklearn.preprocessing", "StandardScaler")
-
-
-def _is_min_max(step: object) -> bool:
-    return is_instance(step, "sklearn.preprocessing", "MinMaxScaler")
-
-
-def _is_identity(step: Any) -> bool:
-    """Whether a step is a FunctionTransformer without functions, as an untransformed target has."""
-    return (
-        is_instance(step, "sklearn.preprocessing", "FunctionTransformer")
-        and step.func is None
-        and step.inverse_func is None
-    )
-
-
-def _refusals(name: str, step: Any) -> Iterator[str]:
-    label = f"{name!r} ({type(step).__name__})"
-    if _is_mlp(step):
-        if step.activation not in ("relu", "identity"):
-            yield f"{label}: activation {step.activation!r} of the hidden layers is not supported"
-        if step.out_activation_ not in OUTPUTS:
-            yield f"{label}: output activation {step.out_activation_!r} is not supported"
-    elif _is_min_max(step):
-        if step.clip:
-            yield f"{label}: clip=True is not supported; fit with clip=False"
-    elif not (_is_standard(step) or _is_identity(step)):
-        yield f"{label}: this kind of step is not supported"
+def _width(order: list[tuple[str, Any, bool]]) -> int:
+    """Return the number of features that go in: what the first step was fitted on."""
+    for _, step, _ in order:
+        found = len(step.coefs_[0]) if _is_mlp(step) else getattr(step, "n_features_in_", None)
+        if found is not None:
+            return int(found)
+    return 1
 
 
 def _perceptron(graph: Graph, value: Value, model: Any) -> Value:
+    if model.activation not in HIDDEN:
+        reason = f"activation {model.activation!r} of the hidden layers is not supported"
+        raise RefusalError(reason)
+    if model.out_activation_ not in OUTPUTS:
+        reason = f"output activation {model.out_activation_!r} is not supported"
+        raise RefusalError(reason)
     last = len(model.coefs_) - 1
     for k, (weight, bias) in enumerate(zip(model.coefs_, model.intercepts_, strict=True)):
         value = dense(graph, f"affine{k}", value, np.transpose(weight), bias)
-        if k < last and model.activation == "relu":
-            value = relu(graph, f"relu{k}", value)
+        if k < last and model.activation != "identity":
+            layer = HIDDEN[model.activation]
+            value = elementwise(graph, f"{layer.kind.lower()}{k}", value, layer)
     if is_instance(model, "sklearn.neural_network", "MLPClassifier") and value.shape == (1, 1):
         pair = value.view("classes", lambda a: np.broadcast_to(a, (1, 2)))
         return pair.apply("classes", "mul", np.array([0.0, 1.0]))
     return value
-
-
-def _scale(graph: Graph, name: str, value: Value, scaler: Any, *, inverse: bool) -> Value:
-    """Apply a scaler, or its inverse to the outputs."""
-
-    def constant(attribute: str) -> Array:
-        return graph.constant(getattr(scaler, attribute), f"{attribute} of {name!r}")
-
-    if _is_identity(scaler):
-        return value
-    if _is_min_max(scaler):
-        if inverse:
-            value = value.apply(name, "sub", constant("min_"))
-            return value.apply(name, "div", constant("scale_"))
-        return value.apply(name, "mul", constant("scale_")).apply(name, "add", constant("min_"))
-    if inverse:
-        if scaler.with_std:
-            value = value.apply(name, "mul", constant("scale_"))
-        return value.apply(name, "add", constant("mean_")) if scaler.with_mean else value
-    if scaler.with_mean:
-        value = value.apply(name, "sub", constant("mean_"))
-    return value.apply(name, "div", constant("scale_")) if scaler.with_std else value

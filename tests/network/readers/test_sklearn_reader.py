@@ -5,15 +5,25 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)
 
 from mipnet.errors import NetworkError, ReadError, UnsupportedError
 from mipnet.network import Affine
@@ -140,20 +150,91 @@ def test_unfitted_models_are_refused(model):
 
 
 def test_all_unsupported_steps_are_listed():
-    steps = (PCA(2), RobustScaler(), MinMaxScaler(clip=True), mlp(activation="tanh"))
+    steps = (PCA(2), QuantileTransformer(n_quantiles=5), StandardScaler(), mlp())
     model = fit(make_pipeline(*steps))
+    model[-1].activation = "elu"
     with pytest.raises(UnsupportedError) as caught:
         load(model)
     listing = "\n".join(caught.value.operations)
-    assert len(caught.value.operations) == 4
-    for word in ("PCA", "RobustScaler", "clip=True", "'tanh'"):
+    assert len(caught.value.operations) == 3
+    for word in ("PCA", "QuantileTransformer", "'elu'"):
         assert word in listing
+    columns = ColumnTransformer([("a", OneHotEncoder(), [0]), ("b", KBinsDiscretizer(3), [1])])
+    model = fit(make_pipeline(columns, mlp()), np.round(X), Y)
+    with pytest.raises(UnsupportedError, match=r"columntransformer.*a: OneHot.*b: KBins"):
+        load(model)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "logistic"])
-def test_other_activations_are_refused(activation):
-    with pytest.raises(UnsupportedError, match=activation):
-        load(fit(mlp(activation=activation)))
+def test_smooth_activations(activation):
+    model = fit(make_pipeline(StandardScaler(), mlp(activation=activation)))
+    net = load(model)
+    np.testing.assert_allclose(net(X), model.predict(X), rtol=1e-9, atol=1e-9)
+    assert [n.layer.kind for n in net.nodes][1] == {"tanh": "Tanh", "logistic": "Sigmoid"}[
+        activation
+    ]
+
+
+SELECTED = st.sampled_from(
+    [
+        "passthrough",
+        "drop",
+        StandardScaler(),
+        MinMaxScaler(),
+        MaxAbsScaler(),
+        RobustScaler(),
+        RobustScaler(with_centering=False, quantile_range=(10, 90)),
+        make_pipeline(RobustScaler(with_scaling=False), MaxAbsScaler()),
+    ]
+)
+COLUMNS = st.sampled_from([[0], [2, 0], slice(1, 3), [True, False, True], make_column_selector()])
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    parts=st.lists(st.tuples(SELECTED, COLUMNS), min_size=1, max_size=3),
+    remainder=st.sampled_from(["drop", "passthrough", StandardScaler()]),
+    weighted=st.booleans(),
+    before=st.sampled_from([None, RobustScaler(), VarianceThreshold(1e-9)]),
+)
+def test_columns_are_selected_and_scaled(parts, remainder, weighted, before):
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    named = [(f"t{k}", step, columns) for k, (step, columns) in enumerate(parts)]
+    weights = {"t0": 2.5} if weighted else None
+    if before is not None:
+        # Behind a step without names, there are numbers only.
+        frame = X
+        named = [(n, s, [0, 1] if callable(c) else c) for n, s, c in named]
+    columns = ColumnTransformer(named, remainder=remainder, transformer_weights=weights)
+    dropped = all(isinstance(s, str) and s == "drop" for _, s, _ in named)
+    # Nothing may be left for the model.
+    assume(not (dropped and (isinstance(remainder, str) or len(parts) > 1)))
+    assume(not dropped or not callable(parts[0][1]))
+    model = fit(Pipeline([("b", before), ("c", columns), ("mlp", mlp(solver="lbfgs"))]), frame)
+    net = load(model)
+    assert net.input_shape == (3,)
+    np.testing.assert_allclose(net(X), model.predict(frame), rtol=1e-9, atol=1e-9)
+    assert sum(isinstance(node.layer, Affine) for node in net.nodes) == 3
+
+
+def test_columns_by_name_unions_and_clipping():
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    columns = ColumnTransformer([("one", StandardScaler(), ["c", "a"])], remainder="passthrough")
+    model = fit(make_pipeline(columns, mlp()), frame)
+    np.testing.assert_allclose(load(model)(X), model.predict(frame), rtol=1e-9, atol=1e-9)
+    union = FeatureUnion([("s", StandardScaler()), ("m", MinMaxScaler(clip=True))])
+    model = fit(make_pipeline(union, mlp()), X[:20], Y[:20])
+    net = load(model)
+    np.testing.assert_allclose(net(X), model.predict(X), rtol=1e-9, atol=1e-9)
+    assert "Clip" in [node.layer.kind for node in net.nodes]
+
+
+@pytest.mark.parametrize(
+    "target", [MaxAbsScaler(), RobustScaler(), make_pipeline(RobustScaler(), MinMaxScaler())]
+)
+def test_targets_are_scaled_back(target):
+    model = fit(TransformedTargetRegressor(mlp(), transformer=target))
+    np.testing.assert_allclose(load(model)(X), model.predict(X), rtol=1e-9, atol=1e-9)
 
 
 def test_other_estimators_and_targets_are_refused():
