@@ -1,4 +1,5 @@
-# `make demo` and `make test` need Python 3.11 and make, nothing else.
+# `make demo` and `make test` need Python 3.11 and make; tests of reports also a Chromium, which
+# `make browser` installs where it may (MIPNET_BROWSER names another one).
 PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -10,7 +11,7 @@ JOBS    ?= 1
 SEED    ?=
 COUNT   ?=
 
-.PHONY: setup demo test lint types pytest fuzz clean
+.PHONY: setup demo test lint types pytest browser fuzz clean
 
 setup: $(STAMP)
 
@@ -33,8 +34,12 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-pytest: $(STAMP)
+pytest: $(STAMP) browser
 	$(BIN)/pytest
+
+# Chromium of the system, from the package manager of Debian and Ubuntu where there is none.
+browser:
+	@.ci/browser
 
 # Random questions against exact answers, for hours if need be; prints the seed of every failure.
 fuzz: $(STAMP)

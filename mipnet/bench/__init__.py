@@ -18,11 +18,13 @@ _PUBLIC = {
     "Instance": "mipnet.bench.problems.base",
     "PlanError": "mipnet.bench.errors",
     "Problem": "mipnet.bench.problems.base",
+    "Report": "mipnet.bench.report.report",
     "Results": "mipnet.bench.store.tables",
     "RunError": "mipnet.bench.errors",
     "Search": "mipnet.bench.problems.base",
     "StoreError": "mipnet.bench.errors",
     "axis": "mipnet.bench.problems.base",
+    "build_report": "mipnet.bench.report.report",
     "collect": "mipnet.bench.store.tables",
     "compare": "mipnet.bench.compare",
     "follow": "mipnet.bench.follow",
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
     from mipnet.bench.problems.base import option as option
     from mipnet.bench.problems.base import register_problem as register_problem
     from mipnet.bench.problems.base import selection as selection
+    from mipnet.bench.report.report import Report as Report
+    from mipnet.bench.report.report import build_report as build_report
     from mipnet.bench.runner.run import run as run
     from mipnet.bench.solvers import register_solver as register_solver
     from mipnet.bench.store.tables import Results as Results
@@ -71,11 +75,13 @@ __all__ = [
     "Instance",
     "PlanError",
     "Problem",
+    "Report",
     "Results",
     "RunError",
     "Search",
     "StoreError",
     "axis",
+    "build_report",
     "collect",
     "compare",
     "follow",
