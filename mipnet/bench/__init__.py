@@ -35,6 +35,7 @@ _PUBLIC = {
     "register_data": "mipnet.bench.data",
     "register_problem": "mipnet.bench.problems.base",
     "register_solver": "mipnet.bench.solvers",
+    "repeat_cell": "mipnet.bench.repeat",
     "results_folder": "mipnet.bench.api",
     "run": "mipnet.bench.runner.run",
     "selection": "mipnet.bench.problems.base",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from mipnet.bench.problems.base import option as option
     from mipnet.bench.problems.base import register_problem as register_problem
     from mipnet.bench.problems.base import selection as selection
+    from mipnet.bench.repeat import repeat_cell as repeat_cell
     from mipnet.bench.report.report import Report as Report
     from mipnet.bench.report.report import build_report as build_report
     from mipnet.bench.runner.run import run as run
@@ -92,6 +94,7 @@ __all__ = [
     "register_data",
     "register_problem",
     "register_solver",
+    "repeat_cell",
     "results_folder",
     "run",
     "selection",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,6 +13,7 @@ from mipnet.cli.bench_views import (
     progress,
     show_comparison,
     show_outlook,
+    show_repeat,
     show_state,
     show_summary,
 )
@@ -200,6 +202,37 @@ def collect_command(folders: tuple[Path, ...], output: Path | None, as_csv: bool
     lines(found.notes)
     if found.missing:
         click.echo(f"{found.missing} cell(s) are not done yet", err=True)
+
+
+@command.command("repeat")
+@click.argument("folder", metavar="RESULTS", type=_FOLDER)
+@click.argument("cell")
+@click.option(
+    "--plan",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Plan file, for cells that read files of their own.",
+    show_default=False,
+)
+@click.option("--quiet", is_flag=True, help="Without the log of the solver.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def repeat_command(
+    *, folder: Path, cell: str, plan: Path | None, quiet: bool, as_json: bool
+) -> None:
+    """Ask one cell again, in this process, with the log of the solver on standard error.
+
+    CELL is its identity, or the beginning of it. Exit status 1 when the answers contradict each
+    other.
+    """
+    from mipnet.bench.repeat import repeat_cell
+
+    log = None if quiet else sys.stderr
+    found = repeat_cell(folder, cell, plan=plan, log=log)
+    if as_json:
+        echo_json(vars(found))
+    else:
+        show_repeat(found)
+    if found.contradiction:
+        click.get_current_context().exit(1)
 
 
 @command.command("compare")

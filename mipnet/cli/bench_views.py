@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mipnet.bench.api import Outlook
     from mipnet.bench.compare import Comparison, Part
+    from mipnet.bench.repeat import Repeat
     from mipnet.bench.runner.run import Summary
     from mipnet.bench.runner.worker import Report
     from mipnet.bench.store.folder import State
@@ -90,6 +91,15 @@ def show_state(found: State) -> None:
     if found.strangers:
         click.echo(f"  {len(found.strangers)} record(s) belong to no task of the plan as it is now")
     lines([*found.damaged, *(f"{n['file']} set aside: {n['reason']}" for n in found.set_aside)])
+
+
+def show_repeat(found: Repeat) -> None:
+    """Print a cell as it was and as it is."""
+    click.echo(found.name)
+    for name, before in found.before.items():
+        click.echo(f"  {name:<10} {before!s:<24} now {found.now[name]}")
+    if found.contradiction:
+        click.echo(f"contradiction: {found.contradiction}")
 
 
 def show_comparison(found: Comparison) -> None:

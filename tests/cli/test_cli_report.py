@@ -22,8 +22,10 @@ def test_build_writes_one_file(results: Path, tmp_path: Path) -> None:
     target = tmp_path / "r.html"
     done = CliRunner().invoke(
         main,
-        ["report", "build", str(results), "-o", str(target), "--where", "problem=linf", "--hide"]
-        + ["dense", "--title", "My title"],
+        [
+            *("report", "build", str(results), "-o", str(target), "--where", "problem=linf"),
+            *("--hide", "dense", "--title", "My title"),
+        ],
     )
     assert done.exit_code == 0, done.output
     text = target.read_text(encoding="utf-8")

@@ -207,6 +207,7 @@ class Report:
             "schema": [[c.name, c.group, c.meaning] for c in CELLS if c.name in columns],
             "missing": 0 if self.chosen else results.missing,
             "folder": self.source,
+            "records": bool(results.plan.get("tasks")),
             "command": self._flags(),
             "build": f"mipnet report build {' '.join(self._flags())} -o report.html",
         }

@@ -160,9 +160,9 @@ function showCell(i) {
   byId("cell-title").textContent = `${SERIES[column("series")[i]].name} · ${itemLabel(column("item")[i])}`;
   byId("cell-body").replaceChildren(
     el("p", {}, statusMark(column("status")[i]), " ", column("reason")[i] || ""),
-    el("dl", { class: "where" }, el("div", {}, el("dt", { text: "record" }), el("dd", { text: `${PACK.folder}/cells/${id}.json` })),
+    el("dl", { class: "where" }, PACK.records ? el("div", {}, el("dt", { text: "record" }), el("dd", { text: `${PACK.folder}/cells/${id}.json` })) : null,
       /^logs\/\w+\.log$/.test(log ?? "") ? el("div", {}, el("dt", { text: "log" }), el("dd", {}, el("a", { href: `${PACK.logs}${log}`, text: `${PACK.folder}/${log}` }))) : null),
-    command(`mipnet bench repeat ${quoted(PACK.folder)} ${id ?? ""}`),
+    PACK.records ? command(`mipnet bench repeat ${quoted(PACK.folder)} ${id}`) : "",
     ...[...groups].map(([group, list]) => el("section", {}, el("h3", { text: group }), el("dl", {}, list))));
   byId("cell").showModal();
 }
