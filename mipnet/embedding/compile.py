@@ -27,6 +27,8 @@ from mipnet.errors import EmbeddingError
 Array = npt.NDArray[np.float64]
 Columns = npt.NDArray[np.int32]
 
+#: Entries looked up at a time.
+_SLICE = 1 << 16
 _KNOWN = {
     pyo.Block,
     pyo.Constraint,
@@ -134,7 +136,7 @@ class _Compiler:
         self.variables: list[Any] = []
         self.place: dict[int, int] = {}
         self.ties: dict[int, list[tuple[int, int]]] = {}
-        self._parts: list[RowArrays] = []
+        self._parts: list[tuple[RowArrays, Columns]] = []
         self._held: list[tuple[Columns, Array, Array]] = []
         self._cost: dict[int, float] = {}
         self._offset = 0.0
@@ -150,7 +152,7 @@ class _Compiler:
             members = [c for c in constraint.values() if c.active]
         home = constraint.parent_block()
         if isinstance(home, NetworkBlockData) and constraint is home.component("input_links"):
-            first = sum(part.lower.size for part in self._parts)
+            first = sum(part.lower.size for part, _ in self._parts)
             self.ties[id(home)] = [
                 (self._column(home.inputs[member.index()]), first + k)
                 for k, member in enumerate(members)
@@ -178,14 +180,10 @@ class _Compiler:
         matrix, lower, upper = source.matrix, source.lower, source.upper
         if kept.size < lower.size:
             matrix, lower, upper = matrix[kept], lower[kept], upper[kept]
-        at = columns[matrix.indices]
         if (np.diff(matrix.indptr) == 1).all() and (matrix.data == 1.0).all():
-            self._held.append((at, lower, upper))
+            self._held.append((columns[matrix.indices], lower, upper))
             return
-        wide = (matrix.shape[0], len(self.variables))
-        self._parts.append(
-            RowArrays(sp.csr_array((matrix.data, at, matrix.indptr), shape=wide), lower, upper)
-        )
+        self._parts.append((RowArrays(matrix, lower, upper), columns))
 
     def _add_linear(self, constraints: list[Any]) -> None:
         data: list[float] = []
@@ -203,9 +201,11 @@ class _Compiler:
             starts.append(len(data))
             lower.append(-np.inf if low is None else low - constant)
             upper.append(np.inf if high is None else high - constant)
-        shape = (len(lower), len(self.variables))
+        columns = np.arange(len(self.variables), dtype=np.int32)
+        shape = (len(lower), columns.size)
         matrix = sp.csr_array((np.array(data, float), indices, starts), shape=shape)
-        self._parts.append(RowArrays(matrix, np.array(lower, float), np.array(upper, float)))
+        rows = RowArrays(matrix, np.array(lower, float), np.array(upper, float))
+        self._parts.append((rows, columns))
 
     def _linear(self, component: Any, expression: Any) -> tuple[list[tuple[Any, float]], float]:
         """Terms and constant of a linear expression, fixed variables in the constant."""
@@ -235,11 +235,7 @@ class _Compiler:
         for at, low, high in self._held:
             np.maximum.at(lower, at, low)
             np.minimum.at(upper, at, high)
-        blocks = [
-            sp.csr_array((p.matrix.data, p.matrix.indices, p.matrix.indptr), (p.lower.size, n))
-            for p in self._parts
-        ]
-        matrix = sp.csr_array(sp.vstack(blocks)) if blocks else sp.csr_array((0, n))
+        matrix = _stacked([(rows.matrix, columns) for rows, columns in self._parts], n)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
         cost = np.zeros(n)
@@ -250,10 +246,29 @@ class _Compiler:
             cost,
             limits[:, 2] > 0.0,
             matrix,
-            np.concatenate([np.zeros(0), *(p.lower for p in self._parts)]),
-            np.concatenate([np.zeros(0), *(p.upper for p in self._parts)]),
+            np.concatenate([np.zeros(0), *(rows.lower for rows, _ in self._parts)]),
+            np.concatenate([np.zeros(0), *(rows.upper for rows, _ in self._parts)]),
             self._offset,
         )
+
+
+def _stacked(parts: list[tuple[sp.csr_array, Columns]], width: int) -> sp.csr_array:
+    """Matrices one above the other, each over columns of its own; written in place, once."""
+    ends = np.cumsum([0, *(matrix.nnz for matrix, _ in parts)])
+    if ends[-1] > np.iinfo(np.int32).max:
+        msg = f"the model has {ends[-1]} coefficients, more than HiGHS can hold"
+        raise EmbeddingError(msg)
+    data, indices = np.empty(ends[-1]), np.empty(ends[-1], dtype=np.int32)
+    starts = [np.zeros(1, dtype=np.int32)]
+    for (matrix, columns), begin, end in zip(parts, ends[:-1], ends[1:], strict=True):
+        data[begin:end] = matrix.data
+        # In slices: a whole look-up would need as much memory again.
+        for at in range(0, matrix.nnz, _SLICE):
+            found = columns[matrix.indices[at : at + _SLICE]]
+            indices[begin + at : begin + at + found.size] = found
+        starts.append((matrix.indptr[1:] + begin).astype(np.int32))
+    indptr = np.concatenate(starts)
+    return sp.csr_array((data, indices, indptr), shape=(indptr.size - 1, width))
 
 
 def _limits(variables: list[Any]) -> Iterator[tuple[float, float, bool]]:
