@@ -36,7 +36,7 @@ from mipnet.embedding.compile import compile_model
 from mipnet.network import Network
 from mipnet.network.readers import load
 from mipnet.solver.coefficients import prepare
-from mipnet.solver.highs import load_model
+from mipnet.solver.model import load_model
 
 
 def network(widths: list[int], seed: int = 0) -> Network:
