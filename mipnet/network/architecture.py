@@ -31,6 +31,8 @@ from mipnet.network.layers.base import Array, Shape
 from mipnet.network.network import INPUT, Network, Node
 from mipnet.network.numbers import numeric
 
+#: Most elements a result may have: what a file claims is not allocated unseen.
+LARGEST = 10**8
 FORMAT, VERSION = "mipnet", 1
 #: Names of arrays in state dicts of torch, by layer and parameter.
 TORCH = {
@@ -243,6 +245,9 @@ class _Builder:
         try:
             layer = cls(**values)
             self.shapes[name] = layer.output_shape(*(self.shapes[i] for i in inputs))
+            if math.prod(self.shapes[name]) > LARGEST:
+                msg = f"a result of shape {self.shapes[name]} has more than {LARGEST} elements"
+                raise NetworkError(msg)
         except NetworkError as error:
             msg = f"{self.where}: layer {name!r}: {error}"
             raise NetworkError(msg) from error

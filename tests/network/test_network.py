@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mipnet.errors import MipnetError, NetworkError
 from mipnet.network import Affine, Flatten, Network, Node, ReLU
+from mipnet.network.layers import Conv
 from tests import oracle
 from tests.core_cases import chain, dense
 
@@ -213,3 +214,14 @@ def test_unknown_layer_to_replace_lists_the_known() -> None:
 def test_repr_shows_the_widths() -> None:
     weights = [np.ones((4, 3)), np.ones((2, 4))]
     assert "3-4-2" in repr(chain(weights, [np.zeros(4), np.zeros(2)]))
+
+
+def test_repr_tells_what_kind_of_network_it_is() -> None:
+    layers = [
+        Conv(np.ones((2, 1, 2, 2)), np.zeros(2)),
+        ReLU(),
+        Flatten(),
+        Affine(np.ones((1, 8)), [0]),
+    ]
+    network = Network.sequential(layers, (1, 3, 3))
+    assert "1x3x3 -> 1, 1 Conv, 1 ReLU, 1 Flatten, 1 Affine, 19 parameters" in repr(network)

@@ -15,6 +15,8 @@ from mipnet.errors import NetworkError
 from mipnet.network.layers.base import Shape
 
 Values = npt.NDArray[Any]
+#: Largest kernel, dilation or padding; what a file claims is not allocated unseen.
+LARGEST = 10**6
 #: One number for every spatial axis, or one for all of them.
 Sizes = int | Sequence[int]
 
@@ -75,6 +77,10 @@ class Window:
                               (("stride", stride), ("dilation", dilation)))  # fmt: skip
         pads = _spread(kind, "padding", padding, (axes, 2 * axes))
         before, after = pads[:axes], pads[-axes:]
+        if max((*kernel, *dilations, *pads), default=0) > LARGEST:
+            msg = f"{kind}: kernel {kernel}, dilation {dilations} or padding {pads} is above "
+            msg += str(LARGEST)
+            raise NetworkError(msg)
         if not kernel or min((*kernel, *strides, *dilations)) < 1 or min(pads) < 0:
             msg = f"{kind}: kernel {kernel}, stride {strides} and dilation {dilations} must be at "
             msg += f"least 1, padding {pads} at least 0"

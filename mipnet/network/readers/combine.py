@@ -22,7 +22,7 @@ from mipnet.network.layers import (
 from mipnet.network.layers.base import Shape
 from mipnet.network.numbers import Array
 from mipnet.network.readers.graph import Graph, item
-from mipnet.network.readers.values import LOST, Move, RefusalError, Value, named
+from mipnet.network.readers.values import LOST, Move, RefusalError, Value, compressed, named
 
 BATCH = "acts along the batch axis; a network is read for one item at a time"
 
@@ -169,15 +169,6 @@ def _separated(value: Value) -> tuple[Value, float, Array]:
     shape = value.shape
     bare = replace(value, scale=np.ones(shape), shift=np.zeros(shape), moves=unscaled(value))
     return bare, factor, value.shift
-
-
-def compressed(values: Array) -> Array:
-    """Values with every axis along which they are constant reduced to one element."""
-    for axis in range(values.ndim):
-        first = values.take([0], axis)
-        if np.all(values == first):
-            values = first
-    return values
 
 
 def fill(graph: Graph, name: str, like: Value, constant: Array) -> Value:

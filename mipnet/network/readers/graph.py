@@ -36,6 +36,7 @@ from mipnet.network.readers.values import (
     RefusalError,
     Value,
     bounded,
+    compressed,
     named,
 )
 
@@ -176,7 +177,12 @@ class Graph:
         """Return the node that holds a value: its item shape, its order."""
         value = self.settled(value)
         name = str(value.base)
-        if value.moves is None:
+        if value.straight and not value.plain:
+            # Nothing moved in the end: the arithmetic alone, in the order of the base.
+            parts = (compressed(a) for a in (value.scale, value.shift))
+            move = Move("scale", value.shape, tuple(parts))
+            name = self._moves(name, move, value)
+        elif value.moves is None:
             name = self._dense(value)
         else:
             for move in value.moves:

@@ -72,6 +72,7 @@ class Walk:
 
     def network(self, input_shape: Shape | int | None, output: str | None) -> Network:
         """Network between input and output."""
+        self._texts()
         outputs = [entry.name for entry in self.graph.output] if output is None else [output]
         if len(outputs) > 1:
             self.refused.append(f"outputs {outputs}: one is read; choose it with output=")
@@ -116,6 +117,17 @@ class Walk:
         except (ValueError, TypeError, RecursionError) as error:
             msg = f"the input bounds in its metadata are damaged: {error}"
             raise ReadError(msg) from error
+
+    def _texts(self) -> None:
+        """Refuse names that are no text; they come as bytes."""
+        parts = (self.graph.input, self.graph.output, self.graph.initializer)
+        names = [entry.name for part in parts for entry in part]
+        for node in self.graph.node:
+            names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        odd = next((name for name in names if not isinstance(name, str)), None)
+        if odd is not None:
+            msg = f"damaged: holds a name that is no text (UTF-8): {odd!r}"
+            raise ReadError(msg)
 
     def _complain(self, problem: ReadError | None) -> None:
         """Raise everything that is wrong with the model, at once."""

@@ -331,4 +331,13 @@ def bounded(name: str, shape: Shape) -> None:
         raise NetworkError(msg)
 
 
+def compressed(values: Array) -> Array:
+    """Values with every axis along which they are constant reduced to one element."""
+    for axis in range(values.ndim):
+        first = values.take([0], axis)
+        if np.all(values == first):
+            values = first
+    return values
+
+
 LOST = Value(None, 1, np.zeros((), np.int64), np.ones(()), np.zeros(()))

@@ -177,3 +177,32 @@ def test_every_truncation_is_refused(tmp_path):
         path.write_bytes(junk)
         with pytest.raises(MipnetError, match="truncated"):
             load(path)
+
+
+def test_state_dicts_of_torch_with_an_architecture(tmp_path):
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(1, 3, 2, bias=False),
+        nn.BatchNorm2d(3),
+        nn.PReLU(3),
+        nn.Flatten(),
+        nn.Linear(12, 2),
+    )
+    with torch.no_grad():
+        module[1].running_mean.normal_()
+        module[1].running_var.uniform_(0.5, 2.0)
+        module[2].weight.uniform_(-1.0, 1.0)
+    prune.random_unstructured(module[4], "weight", amount=5)
+    kinds = ["Conv", "BatchNorm", "PReLU", "Flatten", "Affine"]
+    nodes = [{"name": str(k), "kind": kind} for k, kind in enumerate(kinds)]
+    description = {"input_shape": [1, 3, 3], "nodes": nodes}
+    path = tmp_path / "net.safetensors"
+    text = json.dumps(description)
+    safetensors.torch.save_file(module.state_dict(), path, metadata={"mipnet.architecture": text})
+    x = torch.randn(4, 1, 3, 3)
+    expected = module.eval()(x).detach().numpy()
+    for net in (load(path), load(module.state_dict(), architecture=description)):
+        np.testing.assert_allclose(net(x.numpy()), expected, rtol=1e-5, atol=1e-6)
+        assert net.dtype == "float32"
+    with pytest.raises(ReadError, match=r"'4' \(Affine\) lacks its weight"):
+        load({k: v for k, v in module.state_dict().items() if k[0] != "4"}, architecture=text)
