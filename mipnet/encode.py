@@ -58,6 +58,8 @@ class Encoding:
     output : AffineForm, n_outputs rows
         Output forms over the columns.
     layers : tuple of LayerSize
+    chosen : mapping of node name to Formulation
+        What wrote each nonlinear layer.
     n_binaries : int
         Binaries of the network, those of the region aside.
     bands : mapping of node name to float
@@ -72,9 +74,15 @@ class Encoding:
     inputs: npt.NDArray[np.int32]
     output: AffineForm
     layers: tuple[LayerSize, ...]
+    chosen: Mapping[str, Formulation]
     n_binaries: int
     bands: Mapping[str, float]
     seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every formulation is exact; else the program is a relaxation."""
+        return all(how.exact for how in self.chosen.values())
 
     @property
     def band(self) -> float:
@@ -176,7 +184,7 @@ def encode(
         if node.layer.band > 0.0 and not chosen[node.name].closed
     }
     binaries, seconds = program.n_integers - given, time.perf_counter() - start
-    return Encoding(program, inputs, output, tuple(sizes), binaries, bands, seconds)
+    return Encoding(program, inputs, output, tuple(sizes), chosen, binaries, bands, seconds)
 
 
 def _fits(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pyomo.environ as pyo
 from pyomo.core.base.block import IndexedBlock
 
 from mipnet.embedding.block_data import NetworkBlockData, loaded_network
@@ -99,7 +100,10 @@ class NetworkBatch(IndexedBlock):  # type: ignore[misc]
             import pandas as pd
         except ImportError as error:
             raise MissingPackageError("pandas", "a DataFrame of outputs", "report") from error
-        values = [[v.value for v in outputs.values()] for outputs in self.outputs.values()]
+        values = [
+            [pyo.value(v, exception=False) for v in outputs.values()]
+            for outputs in self.outputs.values()
+        ]
         return pd.DataFrame(values, index=list(self.outputs), dtype=float)
 
     def initialize(self) -> None:

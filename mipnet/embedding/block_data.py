@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyomo.environ as pyo
 from pyomo.core.base.block import BlockData
 
+from mipnet.embedding.constructs import COMPONENTS, add_conditions, add_expressions
 from mipnet.embedding.embedded import Embedded, Embedder, Options
 from mipnet.embedding.inputs import Plug, replug
 from mipnet.embedding.report import EmbeddingReport
@@ -20,7 +21,7 @@ from mipnet.network import Network
 Array = npt.NDArray[np.float64]
 
 #: Components made anew when a block is built again; outputs and inputs of its own stay.
-_INNER = ("hidden", "binaries", "rows", "input_range", "marks", "label", "largest")
+_INNER = ("hidden", "binaries", "rows", "input_range", "marks", "label", "largest", *COMPONENTS)
 
 
 #: Kinds of plain blocks to the kind that replaces them where Pyomo moves the components of a
@@ -64,8 +65,10 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
         """Make the components of an empty block."""
         self.embedded = embedded
         self._add_inputs(plugs)
-        low, high = self._ends(embedded.outputs)
-        self._add_vars("outputs", low, high, pyo.Reals)
+        if embedded.outputs_named:
+            self.outputs = pyo.Expression(range(embedded.outputs.size), initialize=0.0)
+        else:
+            self._add_vars("outputs", *self._ends(embedded.outputs), pyo.Reals)
         self._add_inner()
 
     def _ends(self, columns: Any) -> tuple[Array, Array]:
@@ -85,7 +88,11 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
             columns[known.marks] = made
             if known.options.top_k == 1:
                 self.label = pyo.Expression(expr=sum(k * var for k, var in enumerate(made)))
-        self.rows = NetworkRows(RowArrays.of_program(known.arrays), columns.tolist())
+        given = {}
+        if known.outputs_named:
+            given = dict(zip(known.outputs.tolist(), self.outputs.values(), strict=True))
+        add_expressions(self, known.arrays.constructs, columns, given)
+        self.rows = NetworkRows(add_conditions(self, known.arrays, columns), columns.tolist())
         held = RowArrays.of_bounds(known.region.lower, known.region.upper)
         self.input_range = Rows(held, list(self.inputs.values()))
 
@@ -195,7 +202,7 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
             raise EmbeddingError(msg)
         values = self.embedded.encoding.complete(given)
         for var, value in zip(self.rows.columns, values.tolist(), strict=True):
-            if not var.fixed:
+            if var.is_variable_type() and not var.fixed:
                 var.set_value(value, skip_validation=True)
 
     def _source_values(self) -> Array:
@@ -294,6 +301,9 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
             raise EmbeddingError(msg)
         inner = [v for c in ("hidden", "binaries", "marks") for v in self._members(c)]
         refuse_users(self.name, [self], inner, "built again")
+        if embedded.outputs_named != self.embedded.outputs_named:
+            msg = f"{self.name}: outputs are expressions in reduced space and variables otherwise; "
+            raise EmbeddingError(msg + "remove() the block and add the network as a new one")
         return embedded, plugs
 
     def replace(self, embedded: Embedded, plugs: list[Plug]) -> None:
@@ -301,7 +311,8 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
         for name in _INNER:
             self.del_component(name)
         self.embedded = embedded
-        _hold(self.outputs, *self._ends(embedded.outputs))
+        if not embedded.outputs_named:
+            _hold(self.outputs, *self._ends(embedded.outputs))
         for i, p in enumerate(plugs):
             if p.own:
                 self.inputs[i].setlb(embedded.region.lower[i])
@@ -341,7 +352,7 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
 
     def _values(self, name: str) -> Array:
         variables = getattr(self, name)
-        values = [v.value for v in variables.values()]
+        values = [pyo.value(v, exception=False) for v in variables.values()]
         if None in values:
             var = variables[values.index(None)]
             msg = f"{self.name}.{name}[{values.index(None)}] ({var.name}) has no value; solve the "

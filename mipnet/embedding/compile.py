@@ -13,12 +13,15 @@ import pyomo.environ as pyo
 import scipy.sparse as sp
 from pyomo.core.base.block import BlockData
 from pyomo.core.base.enums import SortComponents
+from pyomo.gdp import Disjunction
+from pyomo.mpec import Complementarity
 from pyomo.network import Port
 from pyomo.repn.linear import LinearRepnVisitor
 from pyomo.repn.util import VarRecorder, categorize_valid_components
 
-from formulations import ProgramArrays
+from formulations import ProgramArrays, Separator
 from mipnet.embedding.block_data import NetworkBlockData
+from mipnet.embedding.constructs import COMPONENTS
 from mipnet.embedding.rows import RowArrays, Rows
 from mipnet.embedding.strays import strays
 from mipnet.embedding.users import users
@@ -29,6 +32,8 @@ Columns = npt.NDArray[np.int32]
 
 #: Entries looked up at a time.
 _SLICE = 1 << 16
+#: Components of a network block that are no linear rows.
+_FOREIGN = {pyo.SOSConstraint, Complementarity, Disjunction, pyo.Expression}
 _KNOWN = {
     pyo.Block,
     pyo.Constraint,
@@ -99,6 +104,7 @@ def compile_model(model: Any) -> CompiledModel:
     if not model.active:
         msg = f"{model.name} is deactivated"
         raise EmbeddingError(msg)
+    _refuse_constructs(model)
     _, unknown = categorize_valid_components(model, active=True, valid=_KNOWN)
     if unknown:
         listing = ", ".join(f"{c.name} ({t.__name__})" for t, cs in unknown.items() for c in cs)
@@ -110,6 +116,7 @@ def compile_model(model: Any) -> CompiledModel:
     for block in model.block_data_objects(active=True, descend_into=pyo.Block):
         if isinstance(block, NetworkBlockData):
             blocks.append(block)
+            compiler.add_separators(block)
         for constraint in block.component_objects(pyo.Constraint, True, descend_into=False):
             compiler.add_constraint(constraint)
     objectives = list(model.component_data_objects(pyo.Objective, active=True))
@@ -129,6 +136,22 @@ def compile_model(model: Any) -> CompiledModel:
     return CompiledModel(arrays, variables, place, sign, tuple(blocks), names, ties)
 
 
+def _refuse_constructs(model: Any) -> None:
+    """Refuse network blocks whose formulations HiGHS has no word for, unless transformed."""
+    for block in model.block_data_objects(active=True, descend_into=pyo.Block):
+        if not isinstance(block, NetworkBlockData):
+            continue
+        parts = filter(None, map(block.component, COMPONENTS))
+        if any(part.active for part in parts if part.ctype in _FOREIGN):
+            held = block.embedded.arrays.constructs.summary()
+            msg = f"{block.name} (formulation {block.report().formulation}) holds {held}, which "
+            msg += (
+                "HiGHS does not know; build it with 'big_m', 'partition' or 'ideal', or give the "
+            )
+            msg += "model to a Pyomo solver that does, after a transformation of Pyomo where there "
+            raise EmbeddingError(msg + "is one (indicator: gdp.bigm; complementarity: mpec.*)")
+
+
 class _Compiler:
     """Collects columns and rows."""
 
@@ -138,6 +161,7 @@ class _Compiler:
         self.ties: dict[int, list[tuple[int, int]]] = {}
         self._parts: list[tuple[RowArrays, Columns]] = []
         self._held: list[tuple[Columns, Array, Array]] = []
+        self._separators: list[Separator] = []
         self._cost: dict[int, float] = {}
         self._offset = 0.0
         recorder = VarRecorder({}, SortComponents.UNSORTED)
@@ -184,6 +208,14 @@ class _Compiler:
             self._held.append((columns[matrix.indices], lower, upper))
             return
         self._parts.append((RowArrays(matrix, lower, upper), columns))
+
+    def add_separators(self, block: NetworkBlockData) -> None:
+        """Take the families of valid rows of a network whose rows are all there."""
+        families = block.embedded.arrays.separators
+        parts = (block.rows, block.input_range)
+        if families and all(part.kept().size == len(part) for part in parts):
+            columns = np.array([self._column(v) for v in block.rows.columns], dtype=np.int32)
+            self._separators += [family.renamed(columns) for family in families]
 
     def _add_linear(self, constraints: list[Any]) -> None:
         data: list[float] = []
@@ -249,6 +281,7 @@ class _Compiler:
             np.concatenate([np.zeros(0), *(rows.lower for rows, _ in self._parts)]),
             np.concatenate([np.zeros(0), *(rows.upper for rows, _ in self._parts)]),
             self._offset,
+            separators=tuple(self._separators),
         )
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from formulations import Program, ProgramArrays, top_rows
 from mipnet.bounds import Bounds, compute_bounds
+from mipnet.choice import Choice, label
 from mipnet.embedding.inputs import Plug, input_box
 from mipnet.embedding.report import EmbeddingReport, report_of
 from mipnet.encode import MAX_BIG_M, Encoding, encode
@@ -31,7 +32,7 @@ class Options:
     lower: npt.ArrayLike | None = None
     upper: npt.ArrayLike | None = None
     bounds: str | Bounds = "crown"
-    formulation: str = "big_m"
+    formulation: Choice = "big_m"
     max_big_m: float = MAX_BIG_M
     top_k: int | None = None
     order_only: bool = False
@@ -84,10 +85,16 @@ class Embedded:
         return self.encoding.output.coefficients.indices
 
     @property
+    def outputs_named(self) -> bool:
+        """Whether the outputs are expressions, not variables."""
+        return bool(np.isin(self.outputs, self.arrays.constructs.named).any())
+
+    @property
     def names(self) -> npt.NDArray[np.str_]:
         """Component that holds the variable of each column."""
-        names = np.where(self.arrays.integer, "binaries", "hidden").astype("<U8")
+        names = np.where(self.arrays.integer, "binaries", "hidden").astype("<U11")
         names[self.encoding.inputs] = "inputs"
+        names[self.arrays.constructs.named] = "expressions"
         names[self.outputs] = "outputs"
         names[self.marks] = "marks"
         return names
@@ -155,6 +162,7 @@ class Embedder:
             max_big_m=options.max_big_m,
             output_columns=True,
             relaxed=options.relaxed,
+            linear=False,
         )
         marks = np.zeros(0, dtype=np.int32)
         if options.top_k is not None:
@@ -166,7 +174,7 @@ class Embedder:
             net,
             encoding,
             arrays,
-            formulation=options.formulation,
+            formulation=label(options.formulation),
             bounds=proven.methods[net.output],
             seconds=(bounded - start, time.perf_counter() - bounded),
         )

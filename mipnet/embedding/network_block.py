@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pyomo.core.base.block import ScalarBlock
 
 from mipnet.bounds import Bounds
+from mipnet.choice import Choice
 from mipnet.embedding.block_data import HOMES, NetworkBlockData, loaded_network
 from mipnet.embedding.embedded import Embedder, Options
 from mipnet.embedding.inputs import plug
@@ -36,8 +37,9 @@ class NetworkBlock(NetworkBlockData, ScalarBlock):  # type: ignore[misc]
     bounds : str or Bounds
         Bounding method of the neurons (:func:`mipnet.bounds.compute_bounds`), or bounds proven
         before for this network over a region that holds the inputs.
-    formulation : str
-        Registered formulation of the unstable neurons.
+    formulation : str, Formulation, or mapping of layer to them
+        How unstable neurons are written: one way for the network, for each layer, or for each
+        neuron (:data:`mipnet.choice.Choice`).
     max_big_m : float
         Larger big-M constants are refused.
     top_k : int, optional
@@ -58,6 +60,7 @@ class NetworkBlock(NetworkBlockData, ScalarBlock):  # type: ignore[misc]
         writer fails on models that hold one.)
     outputs : Var, indexed 0..n_outputs-1
         Bounded by what was proven about them.
+        Expressions where the formulation is ``"reduced_space"``.
     hidden, binaries : Var
         The other columns.
     own_inputs : Var
@@ -66,6 +69,9 @@ class NetworkBlock(NetworkBlockData, ScalarBlock):  # type: ignore[misc]
         The network.
     input_range : Constraint
         The inputs within the region.
+    sos1, complementary, either, expressions, mixed_rows
+        What formulations beyond rows and integers consist of
+        (:mod:`mipnet.embedding.constructs`).
     input_links : Constraint
         Equalities that tie those to expressions and numbers, by input.
     marks : Var, indexed 0..n_outputs-1
@@ -103,7 +109,7 @@ class NetworkBlock(NetworkBlockData, ScalarBlock):  # type: ignore[misc]
         lower: npt.ArrayLike | None = None,
         upper: npt.ArrayLike | None = None,
         bounds: str | Bounds = "crown",
-        formulation: str = "big_m",
+        formulation: Choice = "big_m",
         max_big_m: float = MAX_BIG_M,
         top_k: int | None = None,
         order_only: bool = False,

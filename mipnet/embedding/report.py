@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from formulations import ProgramArrays
-from formulations import formulation as registered
 from mipnet.encode import Encoding, LayerSize
 from mipnet.network import Network
 
@@ -177,7 +176,7 @@ def report_of(
         zeros=zeros,
         tiny=int(np.count_nonzero(sizes <= TINY)) - zeros,
         bands=dict(encoding.bands),
-        exact=registered(formulation).exact,
+        exact=encoding.exact,
     )
 
 
