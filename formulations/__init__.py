@@ -5,6 +5,7 @@ language, and depends on numpy and scipy alone.
 """
 
 from formulations.argmax import argmax_rows, top_rows
+from formulations.auto import Auto, worth
 from formulations.big_m import BigM
 from formulations.clip import clip_rows
 from formulations.complementarity import Complementarity
@@ -34,6 +35,7 @@ from formulations.triangle import Triangle
 __all__ = [
     "SOS1",
     "AffineForm",
+    "Auto",
     "BigM",
     "Complementarity",
     "Constructs",
@@ -61,4 +63,5 @@ __all__ = [
     "register_formulation",
     "relu_rows",
     "top_rows",
+    "worth",
 ]

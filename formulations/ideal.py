@@ -73,19 +73,47 @@ class Ideal(PartsFormulation):
         self, program: Program, form: AffineForm, lower: Array, upper: Array
     ) -> tuple[AffineForm, AffineForm]:
         """See :meth:`Formulation.unstable_parts`."""
-        neurons = big_m_rows(program, form, lower, upper)
-        # The hull of a neuron of one column is its triangle.
-        wide = np.flatnonzero(form.terms > 1)
-        if wide.size:
-            own = neurons.form.select(wide)
-            terms = terms_of(program, own)
-            finite = np.isfinite(terms.low) & np.isfinite(terms.high)
-            if not finite.all():
-                k = int(np.flatnonzero(~finite)[0])
-                msg = f"column {terms.column[k]} has no finite bounds; ideal rows need them"
-                raise ValueError(msg)
-            program.offer(HullRows(terms, own.constant, neurons.y[wide], neurons.z[wide]))
-        return neurons.parts
+        return offer_hulls(program, form, lower, upper)
+
+
+def offer_hulls(
+    program: Program, form: AffineForm, lower: Array, upper: Array, *, optional: bool = False
+) -> tuple[AffineForm, AffineForm]:
+    """Append big-M rows, and offer the rows of the hulls.
+
+    Parameters
+    ----------
+    program : Program
+    form : AffineForm, n rows
+    lower, upper : array, shape (n,)
+        Finite valid bounds, ``lower < 0 < upper``.
+    optional : bool
+        Whether a rule may drop the rows of the hulls.
+
+    Returns
+    -------
+    AffineForm, n rows, twice
+        Positive and negative parts.
+
+    Raises
+    ------
+    ValueError
+        When a bound is not finite.
+    """
+    neurons = big_m_rows(program, form, lower, upper)
+    # The hull of a neuron of one column is its triangle.
+    wide = np.flatnonzero(form.terms > 1)
+    if wide.size:
+        own = neurons.form.select(wide)
+        terms = terms_of(program, own)
+        finite = np.isfinite(terms.low) & np.isfinite(terms.high)
+        if not finite.all():
+            k = int(np.flatnonzero(~finite)[0])
+            msg = f"column {terms.column[k]} has no finite bounds; ideal rows need them"
+            raise ValueError(msg)
+        y, z = neurons.y[wide], neurons.z[wide]
+        program.offer(HullRows(terms, own.constant, y, z, optional))
+    return neurons.parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +128,15 @@ class HullRows:
         Biases.
     y, z : array of int32, shape (n,)
         Columns of activations and binaries.
+    optional : bool
+        Whether a rule may drop the family.
     """
 
     terms: Terms
     constant: Array
     y: Index
     z: Index
+    optional: bool = False
 
     def separate(self, values: Array) -> tuple[AffineForm, Array]:
         r"""Most violated row of every neuron, where one is violated.

@@ -6,7 +6,7 @@ loops over scalars, and nothing in it knows a network or a solver.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -216,6 +216,10 @@ class Program:
     def offer(self, separator: Separator) -> None:
         """Append a family of valid rows to be separated by whoever solves the relaxation."""
         self._separators.append(separator)
+
+    def reconsider(self, rule: Callable[[Sequence[Separator]], Sequence[Separator]]) -> None:
+        """Keep the families of rows that a rule returns of them."""
+        self._separators = list(rule(self._separators))
 
     def express(self, form: AffineForm, lower: Array, upper: Array, rule: Rule) -> AffineForm:
         """Name expressions of earlier columns, without variables or rows.

@@ -201,7 +201,7 @@ def formulations(*, deciding: bool = False) -> tuple[str, ...]:
     Examples
     --------
     >>> formulations(deciding=True)
-    ('big_m', 'ideal', 'partition')
+    ('auto', 'big_m', 'ideal', 'partition')
     """
     every = sorted(_FORMULATIONS.items())
     return tuple(name for name, cls in every if not deciding or (cls.exact and not cls.needs))

@@ -64,7 +64,7 @@ def choose(
         how = _of_layer(wanted, node, network)
         if not (how.exact or relaxed):
             msg = f"formulation {how.label!r} of layer {name!r} is a relaxation and cannot decide "
-            raise QueryError(msg + "anything exactly; use 'big_m', 'partition' or 'ideal'")
+            raise QueryError(msg + "anything exactly; use 'auto', 'big_m', 'partition' or 'ideal'")
         if linear and how.needs:
             msg = (
                 f"formulation {how.label!r} of layer {name!r} needs {how.needs}, which HiGHS does "

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from formulations import AffineForm, BigM, Formulation, Program, ProgramArrays, ReducedSpace
+from formulations import AffineForm, BigM, Formulation, Program, ProgramArrays, ReducedSpace, worth
 from mipnet.choice import Choice, choose
 from mipnet.errors import BoundsError, QueryError, RegionError
 from mipnet.network import INPUT, Interval, Network, Node
@@ -171,6 +171,7 @@ def encode(
         forms[node.name] = node.layer.encode(
             program, *(forms[i] for i in node.inputs), bounds=boxes, formulation=how
         )
+    program.reconsider(worth)
     output = forms[network.output]
     if output_columns:
         box = intervals[network.output]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyomo.environ as pyo
 from pyomo.core.base.block import BlockData
 
-from mipnet.embedding.constructs import COMPONENTS, add_conditions, add_expressions
+from mipnet.embedding.constructs import COMPONENTS, add_conditions, add_expressions, evaluate
 from mipnet.embedding.embedded import Embedded, Embedder, Options
 from mipnet.embedding.inputs import Plug, replug
 from mipnet.embedding.report import EmbeddingReport
@@ -350,9 +350,21 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
                 found.append(i)
         return found
 
+    def _expressed(self) -> Array:
+        """Compute outputs that are expressions, at the values of the variables."""
+        known = self.embedded
+        values = np.array(
+            [np.nan if not v.is_variable_type() or v.value is None else v.value
+             for v in self.rows.columns]
+        )  # fmt: skip
+        evaluate(known.arrays.constructs, values)
+        return values[known.outputs]
+
     def _values(self, name: str) -> Array:
+        if name == "outputs" and self.embedded.outputs_named:
+            return self._expressed()
         variables = getattr(self, name)
-        values = [pyo.value(v, exception=False) for v in variables.values()]
+        values = [v.value for v in variables.values()]
         if None in values:
             var = variables[values.index(None)]
             msg = f"{self.name}.{name}[{values.index(None)}] ({var.name}) has no value; solve the "

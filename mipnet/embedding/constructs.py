@@ -10,13 +10,15 @@ A program describes them by columns (:class:`formulations.Constructs`); here the
 ``either``          ``Disjunction`` of :mod:`pyomo.gdp`, of ``active_phase`` and
                     ``inactive_phase``; ``phase_links`` ties the binaries. Pyomo has no other word
                     for an indicator constraint; ``gdp.bigm`` and ``gdp.hull`` turn it into rows
-``expressions``     ``Expression``, named, so that nested ones are not copied
+``expressions``     ``Expression``, named, so that nested ones are not copied. Writers of models
+                    take each once, ``pyo.value`` follows every mention: for shallow networks
 ``mixed_rows``      ``Constraint``: rows over variables and expressions
 ==================  =============================================================================
 """
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,6 +73,23 @@ def add_expressions(block: Any, known: Constructs, columns: Objects, outputs: An
             else:
                 block.expressions[place[column]] = written
                 columns[column] = block.expressions[place[column]]
+
+
+def evaluate(known: Constructs, values: npt.NDArray[np.float64]) -> None:
+    """Compute the expressions of a program from the values of its variables, each of them once.
+
+    Pyomo evaluates a named expression anew wherever it stands, which multiplies from layer to
+    layer.
+
+    Parameters
+    ----------
+    known : Constructs
+    values : array, shape (n_columns,)
+        Filled in place where columns are expressions.
+    """
+    for definition in known.expressions:
+        a = definition.form.evaluate(values)
+        values[definition.columns] = [_written(v, definition.rule, math) for v in a.tolist()]
 
 
 def add_conditions(block: Any, arrays: ProgramArrays, columns: Objects) -> RowArrays:
@@ -147,10 +166,10 @@ def _combined(coefficients: npt.NDArray[np.float64], members: Objects) -> Any:
     return sum(c * v for c, v in zip(coefficients.tolist(), members.tolist(), strict=True))
 
 
-def _written(a: Any, rule: Any) -> Any:
-    """Expression of a rule at an expression ``a``."""
+def _written(a: Any, rule: Any, functions: Any = _FUNCTIONS) -> Any:
+    """Expression of a rule at an expression ``a``, or number at a number."""
     if isinstance(rule, Formula):
-        return rule.symbolic(a, _FUNCTIONS)
+        return rule.symbolic(a, functions)
     return {
         "identity": lambda: a,
         "positive_part": lambda: 0.5 * (a + abs(a)),

@@ -145,27 +145,55 @@ def test_reduced_space_adds_no_variable_and_no_row() -> None:
     assert m.nn.report().binaries == 0
 
 
-def smooth() -> Network:
-    rng = np.random.default_rng(0)
-    layers: list[Any] = [Affine(rng.normal(size=(4, 3)), np.zeros(4))]
-    for activation in (Sigmoid(), Tanh(), Softplus(beta=2.0), SiLU(), HardSwish(),
-                       GELU(approximate="tanh"), LeakyReLU(0.1), Clip(-0.5, 0.5)):  # fmt: skip
-        layers += [activation, Affine(rng.normal(size=(4, 4)), rng.normal(size=4))]
-    layers += [Reshape((1, 2, 2)), MaxPool((2, 2), stride=(1, 1), padding=(1, 1)), Reshape((9,))]
-    return Network.sequential([*layers, LogSoftmax(), Softmax()])
+SMOOTH = [
+    Sigmoid(), Tanh(), Softplus(beta=2.0), SiLU(), HardSwish(), GELU(approximate="tanh"),
+    LeakyReLU(0.1), Clip(-0.5, 0.5), LogSoftmax(), Softmax(),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("formulation", ["reduced_space", "complementarity"])
-def test_smooth_layers_are_exact_expressions(formulation: str) -> None:
-    """No band: the expressions are the network."""
-    net = smooth()
+@pytest.mark.parametrize("layer", SMOOTH, ids=lambda layer: layer.kind)
+def test_smooth_layers_are_exact_expressions(layer: Any, formulation: str) -> None:
+    """No band: the expressions are the network, for Pyomo and for the replay."""
+    rng = np.random.default_rng(0)
+    first, last = rng.normal(size=(4, 3)), rng.normal(size=(2, 4))
+    net = Network.sequential([Affine(first, np.zeros(4)), layer, Affine(last, np.ones(2)), ReLU()])
     m = pyo.ConcreteModel()
     m.x = pyo.Var(range(3), bounds=(-1, 1))
     m.nn = NetworkBlock(net, m.x, formulation=formulation)
     assert m.nn.report().bands == {}
-    for x in np.random.default_rng(1).uniform(-1, 1, size=(10, 3)):
+    for x in rng.uniform(-1, 1, size=(5, 3)):
         m.nn.initialize(x)
         assert m.nn.error() <= 1e-9
+        assert pyo.value(m.nn.outputs[1]) == pytest.approx(net(x)[1], abs=1e-9)
+
+
+@pytest.mark.parametrize("formulation", ["reduced_space", "sos1", "complementarity", "indicator"])
+def test_windows_are_chains_of_kinks(formulation: str) -> None:
+    pool = MaxPool((2, 2), stride=(1, 1))
+    net = Network.sequential([Reshape((1, 3, 3)), pool, Reshape((4,))], (9,))
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(range(9), bounds=(-1, 1))
+    m.nn = NetworkBlock(net, m.x, formulation=formulation)
+    for x in np.random.default_rng(1).uniform(-1, 1, size=(5, 9)):
+        m.nn.initialize(x)
+        assert m.nn.error() <= 1e-9
+
+
+def test_deep_networks_are_replayed_without_following_every_mention() -> None:
+    """Eight layers of ten: 20**8 mentions of the first layer in an output."""
+    rng = np.random.default_rng(0)
+    layers: list[Any] = [Affine(rng.normal(size=(10, 3)), np.zeros(10))]
+    for _ in range(8):
+        layers += [ReLU(), Affine(rng.normal(size=(10, 10)) / 3.0, rng.normal(size=10))]
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(range(3), bounds=(-1, 1))
+    m.nn = NetworkBlock(Network.sequential(layers), m.x, formulation="reduced_space")
+    m.nn.initialize([0.1, 0.2, 0.3])
+    assert m.nn.error() <= 1e-9
+    m.x[0].set_value(None)
+    with pytest.raises(EmbeddingError, match=r"inputs\[0\] \(x\[0\]\) has no value"):
+        m.nn.error()
 
 
 def test_choices_for_layers_and_neurons_reach_the_block() -> None:
