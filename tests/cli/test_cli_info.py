@@ -10,7 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mipnet.cli import main
+from mipnet.network import Affine, Flatten, Network, Node, ReLU
+from mipnet.network.layers import Add, Conv
 from mipnet.network.readers import load
+from mipnet.network.writers import save
 
 
 def run(*arguments: object) -> Result:
@@ -83,3 +86,26 @@ def test_unreadable_file(tmp_path: Path) -> None:
     result = run(path)
     assert result.exit_code == 2
     assert "pickle" in result.stderr
+
+
+@pytest.mark.parametrize("ending", ["onnx", "npz", "safetensors"])
+def test_networks_with_branches(tmp_path: Path, ending: str) -> None:
+    nodes = (
+        Node("conv", Conv(np.ones((2, 1, 2, 2)), np.zeros(2)), ("input",)),
+        Node("on", ReLU(), ("conv",)),
+        Node("sum", Add(), ("conv", "on")),
+        Node("flat", Flatten(), ("sum",)),
+        Node("out", Affine(np.ones((3, 8)), np.zeros(3)), ("flat",)),
+    )
+    path = save(Network(nodes, (1, 3, 3)), tmp_path / f"net.{ending}")
+    found = json.loads(run(path, "--json").stdout)
+    assert [layer["kind"] for layer in found["layers"]] == [
+        "Conv",
+        "ReLU",
+        "Add",
+        "Flatten",
+        "Affine",
+    ]
+    assert found["layers"][2]["inputs"] == ["conv", "on"]
+    assert (found["n_outputs"], found["coefficients"]["parameters"]) == (3, 37)
+    assert "input        shape 1x3x3" in run(path).stdout

@@ -156,6 +156,7 @@ FORWARDS = {
         x[:, 0] - x[:, -1].flip(1) + x[..., 1:2].squeeze(-1).unsqueeze(1)[:, :, 0]
     ),
     "stack": lambda s, x: torch.stack([x[:, 0], x[:, 1].sigmoid()], dim=2),
+    "lists": lambda s, x: x[:, [1, 0]] + x[:, :, torch.tensor([2, 0, 0])][:, 1:],
     "steps": lambda s, x: x[:, :, ::2, 1:],
     "selected": lambda s, x: torch.index_select(x, 2, torch.tensor([2, 0])).select(3, 1),
     "means": lambda s, x: (

@@ -266,16 +266,36 @@ def _getitem(step: Step, input: Any, index: Any) -> Any:
             axis += 1
         elif isinstance(part, int) and not isinstance(part, bool):
             value = _select(step, value, axis, part)
+        elif (places := _places(part)) is not None and sum(
+            _places(p) is not None for p in parts
+        ) == 1:
+            _check_axis(step, value, axis)
+            value = gather(step.name, value, places, axis)
+            axis += 1
         else:
             reason = f"selects elements by {type(part).__name__}; use index_select"
             raise RefusalError(reason)
     return value
 
 
-def _sliced(step: Step, value: Value, axis: int, part: slice) -> Value:
+def _places(part: Any) -> npt.NDArray[np.int64] | None:
+    """Return a list of places among the indices; None when it is something else."""
+    if part is None or part is Ellipsis or isinstance(part, (int, slice)):
+        return None
+    found = np.asarray(part)
+    return found.astype(np.int64) if found.ndim == 1 and found.dtype.kind in "iu" else None
+
+
+def _check_axis(step: Step, value: Value, axis: int) -> None:
     if axis >= len(value.shape):
         msg = f"layer {step.name!r}: shape {value.shape} has no axis {axis}"
         raise NetworkError(msg)
+    axis_of(step.name, value, axis)
+
+
+def _sliced(step: Step, value: Value, axis: int, part: slice) -> Value:
+    if axis > 0:
+        _check_axis(step, value, axis)
     start, stop, stride = part.indices(value.shape[axis])
     whole([start, stop, stride], "slices by")
     return value.slice(step.name, axis, start, stop, stride)
