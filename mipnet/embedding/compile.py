@@ -128,7 +128,7 @@ def compile_model(model: Any) -> CompiledModel:
     removed, idle = strays(compiler.variables, model)
     if removed:
         found = ", ".join(f"{user} uses {name}" for user, name in users(model, removed))
-        msg = f"{found} of a network block that was removed; delete or deactivate what uses it"
+        msg = f"{found}, which was removed from the model; delete or deactivate what uses it"
         raise EmbeddingError(msg)
     names = tuple(v.name for v in idle)
     place, ties = compiler.place, compiler.ties

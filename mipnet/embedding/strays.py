@@ -21,16 +21,17 @@ def strays(variables: Sequence[Any], root: Any) -> tuple[list[Any], list[Any]]:
     Returns
     -------
     removed : list of VarData
-        One for each component of a block that is in no model any more.
+        One for each component that is in no model any more.
     idle : list of VarData
         One for each component of a block that is deactivated.
     """
     firsts = {id(v.parent_component()): v for v in variables}
     removed, idle = [], []
     for var in firsts.values():
-        home = var.parent_block()
+        # A variable outlives the component it was part of; the latter is gone without a trace.
+        home = None if var.parent_component() is None else var.parent_block()
         top = None if home is None else home.model()
-        if isinstance(top, NetworkBlockData) and top is not root.model():
+        if home is None or (isinstance(top, NetworkBlockData) and top is not root.model()):
             removed.append(var)
         elif isinstance(home, NetworkBlockData) and not home.active:
             idle.append(var)

@@ -1,3 +1,4 @@
+import gc
 import io
 import pickle
 
@@ -86,12 +87,16 @@ def test_what_uses_a_block_stops_its_removal(make_net):
     assert m.component("nn") is None
 
 
-def test_variables_of_a_removed_block_are_refused(make_net):
+@pytest.mark.parametrize("kept", [True, False])
+def test_variables_of_a_removed_block_are_refused(make_net, kept):
     m = model_with(make_net(2, 4, 1))
-    m.obj = pyo.Objective(expr=m.nn.outputs[0])
+    m.obj = pyo.Objective(expr=m.nn.outputs[0] + m.x[0])
+    block = m.nn if kept else None
     m.del_component(m.nn)
-    with pytest.raises(EmbeddingError, match=r"obj uses outputs\[0\] of a .* removed"):
+    gc.collect()
+    with pytest.raises(EmbeddingError, match=r"obj uses .*, which was removed from the model"):
         solve(m)
+    assert (block is None) != kept
 
 
 def test_variables_of_a_deactivated_block_are_said_to_be_free(make_net):
