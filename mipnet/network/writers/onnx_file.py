@@ -56,6 +56,28 @@ def to_onnx(network: Network, *, dtype: str | None = None) -> ModelProto:
     except ImportError as error:
         raise MissingPackageError("onnx", "writing ONNX", "onnx") from error
     chosen = _dtype(network, dtype)
+    draft = _drafted(network, chosen)
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(chosen))
+    ends = [
+        helper.make_tensor_value_info(name, kind, ["batch", *network.shapes[name]])
+        for name in (INPUT, network.output)
+    ]
+    graph = helper.make_graph(draft.nodes, "mipnet", ends[:1], ends[1:], draft.stored)
+    opsets = [helper.make_opsetid("", OPSET)]
+    if draft.functions:
+        opsets.append(helper.make_opsetid(DOMAIN, 1))
+    model = helper.make_model(
+        graph, opset_imports=opsets, ir_version=IR_VERSION, functions=draft.functions,
+        producer_name="mipnet",
+    )  # fmt: skip
+    if network.input_bounds is not None:
+        texts = [json.dumps(bound.ravel().tolist()) for bound in network.input_bounds]
+        helper.set_model_props(model, dict(zip(BOUNDS, texts, strict=True)))
+    return model
+
+
+def _drafted(network: Network, chosen: str) -> Draft:
+    """Nodes, constants and functions of a network in a precision."""
     refused = [
         f"{node.name!r} ({node.layer.kind}): no rule for ONNX; save as safetensors or npz"
         for node in network.nodes
@@ -74,23 +96,7 @@ def to_onnx(network: Network, *, dtype: str | None = None) -> ModelProto:
             draft.call(node.layer, shapes[0], [*inputs, *arrays], node.name)
         else:
             RULES[node.layer.kind](draft, node.layer, inputs, node.name, shapes)
-    kind = helper.np_dtype_to_tensor_dtype(np.dtype(chosen))
-    ends = [
-        helper.make_tensor_value_info(name, kind, ["batch", *network.shapes[name]])
-        for name in (INPUT, network.output)
-    ]
-    graph = helper.make_graph(draft.nodes, "mipnet", ends[:1], ends[1:], draft.stored)
-    opsets = [helper.make_opsetid("", OPSET)]
-    if draft.functions:
-        opsets.append(helper.make_opsetid(DOMAIN, 1))
-    model = helper.make_model(
-        graph, opset_imports=opsets, ir_version=IR_VERSION, functions=draft.functions,
-        producer_name="mipnet",
-    )  # fmt: skip
-    if network.input_bounds is not None:
-        texts = [json.dumps(bound.ravel().tolist()) for bound in network.input_bounds]
-        helper.set_model_props(model, dict(zip(BOUNDS, texts, strict=True)))
-    return model
+    return draft
 
 
 def _dtype(network: Network, given: str | None) -> str:
