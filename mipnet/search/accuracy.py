@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.choice import Choice, solvable
+from mipnet.choice import label as choice_label
 from mipnet.clocks import Stopwatch
 from mipnet.errors import QueryError, RegionError, SolverError
 from mipnet.network import Network
@@ -39,7 +41,7 @@ def robust_accuracy(
     results: str | os.PathLike[str] | None = None,
     progress: bool = True,
     bounds: str = "milp",
-    formulation: str = "big_m",
+    formulation: Choice = "big_m",
     restarts: int = 8,
     threads: int = 1,
     seed: int = 0,
@@ -102,13 +104,19 @@ def robust_accuracy(
         "radius": float(radius),
         "norm": norm,
         "bounds": bounds,
-        "formulation": formulation,
+        "formulation": choice_label(solvable(formulation, net)),
         "restarts": int(restarts),
         "seed": int(seed),
     }
     domain = _plain(lower), _plain(upper)
     store = Results.open(results, net, domain, options)
-    work = {**options, "lower": lower, "upper": upper, "threads": threads}
+    work = {
+        **options,
+        "formulation": formulation,
+        "lower": lower,
+        "upper": upper,
+        "threads": threads,
+    }
     found: dict[int, Sample] = {}
     waiting = []
     for i, (point, label) in enumerate(zip(points, labels, strict=True)):

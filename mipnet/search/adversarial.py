@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.bounds.storage import region_digest
+from mipnet.choice import Choice, solvable
 from mipnet.clocks import Stopwatch
 from mipnet.errors import QueryError, RegionError
 from mipnet.network import Network
@@ -35,7 +36,7 @@ def find_adversarial(
     upper: npt.ArrayLike | None = None,
     time_limit: float | None = None,
     bounds: str = "milp",
-    formulation: str = "big_m",
+    formulation: Choice = "big_m",
     restarts: int = 8,
     threads: int = 1,
     seed: int = 0,
@@ -66,8 +67,9 @@ def find_adversarial(
         Seconds for the whole call.
     bounds : {"milp", "lp", "alpha", "crown", "interval"}
         Bounding method.
-    formulation : str
-        Formulation of the unstable neurons.
+    formulation : str, Formulation, or mapping of layer to them
+        How unstable neurons are written where a MIP is solved: ``"auto"``, ``"big_m"``,
+        ``"partition"``, ``"ideal"``, for all or by layer or neuron (:data:`mipnet.choice.Choice`).
     restarts : int
         Start points of the attack for each class.
     threads : int
@@ -107,7 +109,8 @@ def find_adversarial(
     elif region.n_inputs != net.n_inputs:
         msg = f"the region has {region.n_inputs} inputs, the network {net.n_inputs}"
         raise RegionError(msg)
-    watch, settings = Stopwatch(time_limit), Settings(bounds, formulation, restarts, threads, seed)
+    watch = Stopwatch(time_limit)
+    settings = Settings(bounds, solvable(formulation, net), restarts, threads, seed)
     decision = Decision(net, region, stack, watch, settings)
     pruned: list[ClauseResult] = []
     if count > 1:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.choice import Choice, solvable
 from mipnet.clocks import Stopwatch
 from mipnet.errors import QueryError, RegionError
 from mipnet.network import Network
@@ -56,7 +57,7 @@ def minimal_distortion(
     tolerance: float = 1e-4,
     time_limit: float | None = None,
     bounds: str = "milp",
-    formulation: str = "big_m",
+    formulation: Choice = "big_m",
     restarts: int = 8,
     threads: int = 1,
     seed: int = 0,
@@ -93,8 +94,9 @@ def minimal_distortion(
         Seconds for the whole call.
     bounds : {"milp", "lp", "alpha", "crown", "interval"}
         Bounding method.
-    formulation : str
-        Formulation of the unstable neurons.
+    formulation : str, Formulation, or mapping of layer to them
+        How unstable neurons are written where a MIP is solved: ``"auto"``, ``"big_m"``,
+        ``"partition"``, ``"ideal"``, for all or by layer or neuron (:data:`mipnet.choice.Choice`).
     restarts : int
         Start points of each attack for each class.
     threads : int
@@ -139,7 +141,7 @@ def certified_radius(
     tolerance: float = 1e-3,
     time_limit: float | None = None,
     bounds: str = "alpha",
-    formulation: str = "big_m",
+    formulation: Choice = "big_m",
     restarts: int = 8,
     threads: int = 1,
     seed: int = 0,
@@ -236,6 +238,7 @@ class _Question:
 
     def search(self, settings: Settings, tolerance: float, watch: Stopwatch) -> RadiusSearch:
         """State to start from."""
+        solvable(settings.formulation, self.network)
         if not (isinstance(tolerance, int | float) and _FINEST <= tolerance < 1.0):
             msg = f"tolerance must be a number from {_FINEST:g} to below 1, not {tolerance!r}"
             raise QueryError(msg)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import ProgramArrays
+from mipnet.choice import Choice, solvable
 from mipnet.clocks import Clocks, Stopwatch
 from mipnet.encode import Encoding, encode
 from mipnet.errors import BoundsError, QueryError, SolverError
@@ -41,7 +42,7 @@ def maximize(
     gap: float = GAP,
     time_limit: float | None = None,
     bounds: str = "milp",
-    formulation: str = "big_m",
+    formulation: Choice = "big_m",
     restarts: int = 64,
     threads: int = 1,
     seed: int = 0,
@@ -69,7 +70,7 @@ def minimize(
     gap: float = GAP,
     time_limit: float | None = None,
     bounds: str = "milp",
-    formulation: str = "big_m",
+    formulation: Choice = "big_m",
     restarts: int = 64,
     threads: int = 1,
     seed: int = 0,
@@ -95,8 +96,9 @@ def minimize(
         Seconds for the whole call.
     bounds : {"milp", "lp", "alpha", "crown", "interval"}
         Bounding method; all but ``milp`` leave what their bounds do not close to one MIP.
-    formulation : str
-        Formulation of the unstable neurons.
+    formulation : str, Formulation, or mapping of layer to them
+        How unstable neurons are written where a MIP is solved: ``"auto"``, ``"big_m"``,
+        ``"partition"``, ``"ideal"``, for all or by layer or neuron (:data:`mipnet.choice.Choice`).
     restarts : int
         Start points of the gradient search.
     threads : int
@@ -128,7 +130,7 @@ def minimize(
         msg = f"gap must be a finite number >= 0, not {gap!r}"
         raise QueryError(msg)
     scalar = net.then(Affine(weights[None], np.zeros(1)), "objective")
-    settings = Settings(bounds, formulation, max(1, restarts), threads, seed)
+    settings = Settings(bounds, solvable(formulation, net), max(1, restarts), threads, seed)
     task = _Minimisation(scalar, as_region(net, region), Stopwatch(time_limit), settings, gap)
     try:
         with one_blas_thread():

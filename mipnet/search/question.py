@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mipnet.bounds import METHODS, Bounds
+from mipnet.choice import Choice
 from mipnet.clocks import Stopwatch
 from mipnet.network import Affine, Network
 from mipnet.network.layers.base import Array
@@ -28,7 +29,7 @@ class Settings:
     Attributes
     ----------
     bounds : {"milp", "lp", "alpha", "crown", "interval"}
-    formulation : str
+    formulation : str, Formulation, or mapping of layer to them
     restarts : int
         Start points of the attack for each clause.
     threads : int
@@ -38,7 +39,7 @@ class Settings:
     """
 
     bounds: str = "milp"
-    formulation: str = "big_m"
+    formulation: Choice = "big_m"
     restarts: int = 8
     threads: int = 1
     seed: int = 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mipnet.choice import Choice, solvable
 from mipnet.clocks import Clocks, Stopwatch
 from mipnet.errors import MipnetError, QueryError
 from mipnet.network import Network
@@ -40,7 +41,7 @@ def verify(
     threads: int = 1,
     seed: int = 0,
     bounds: str = "milp",
-    formulation: str = "big_m",
+    formulation: Choice = "big_m",
     restarts: int = 8,
 ) -> VerifyResult:
     """Find an input that satisfies a VNN-LIB file, or prove that there is none.
@@ -99,7 +100,7 @@ def verify(
     except QueryError as error:
         # Whatever mipnet makes of it, it is no model to others.
         confirmation = doubt = str(error)
-    settings = Settings(bounds, formulation, restarts, threads, seed)
+    settings = Settings(bounds, solvable(formulation, net), restarts, threads, seed)
     search = _Search(net, found, model, watch, settings, reason=doubt)
     search.run()
     return search.result(confirmation)

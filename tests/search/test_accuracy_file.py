@@ -55,7 +55,7 @@ def test_nothing_is_asked_twice(tmp_path: Path, calls: Calls) -> None:
         {"lower": -2.0},
         {"upper": None},
         {"bounds": "crown"},
-        {"formulation": "other"},
+        {"formulation": "ideal"},
         {"restarts": 3},
         {"seed": 1},
     ],
