@@ -17,6 +17,8 @@ import numpy.typing as npt
 from mipnet.errors import MaskError
 from mipnet.hardware.machine import one_of, sides
 from mipnet.hardware.masks import TileMask, weights_of
+from mipnet.pruning.methods.sasp import kept_tiles
+from mipnet.pruning.tiles import grid_counts, tile_norms
 
 Array = npt.NDArray[np.float64]
 
@@ -24,13 +26,8 @@ Array = npt.NDArray[np.float64]
 def tile_scores(weights: npt.ArrayLike, tile: object) -> Array:
     """Mean absolute weight of every tile; of a tile that is cut off, over what is there."""
     size = sides(tile)
-    array = np.abs(weights_of(weights).astype(np.float64))
-    k, n = array.shape
-    sums = np.add.reduceat(array, np.arange(0, k, size[0]), axis=0)
-    sums = np.add.reduceat(sums, np.arange(0, n, size[1]), axis=1)
-    heights = np.minimum(size[0], k - np.arange(0, k, size[0]))
-    widths = np.minimum(size[1], n - np.arange(0, n, size[1]))
-    return np.asarray(sums / np.outer(heights, widths))
+    array = weights_of(weights).astype(np.float64)
+    return tile_norms(array.T, size).reshape(grid_counts(array.shape, size))
 
 
 def named_weights(weights: object) -> dict[str, npt.NDArray[Any]]:
@@ -83,24 +80,7 @@ def prune_tiles(
     [[False, True], [True, True]]
     """
     one_of("ties", ties, ("sasp", "exact"))
-    if (
-        isinstance(rate, bool)
-        or not isinstance(rate, int | float | np.number)
-        or not 0 <= rate <= 1
-    ):
-        msg = f"the rate of tiles to zero must lie between 0 and 1, not {rate!r}"
-        raise MaskError(msg)
     size = sides(tile)
     scores = {name: tile_scores(matrix, size) for name, matrix in named_weights(weights).items()}
-    pooled = np.concatenate([values.reshape(-1) for values in scores.values()])
-    count = int(rate * pooled.size)
-    kept = np.ones(pooled.size, bool)
-    order = np.argsort(pooled, kind="stable")
-    kept[order[:count]] = False
-    if ties == "sasp" and 0 < rate < 1:
-        kept &= pooled > pooled[order[count]]
-    parts = np.split(kept, np.cumsum([values.size for values in scores.values()])[:-1])
-    return {
-        name: TileMask(part.reshape(scores[name].shape), size, np.shape(weights[name]))
-        for name, part in zip(scores, parts, strict=True)
-    }
+    kept = kept_tiles(scores, rate, ties)
+    return {name: TileMask(kept[name], size, np.shape(weights[name])) for name in scores}
