@@ -143,6 +143,9 @@ def _add_disjunctions(block: Any, known: Constructs, columns: Objects) -> None:
 def _add_mixed_rows(block: Any, arrays: ProgramArrays, columns: Objects) -> RowArrays:
     """Write the rows over expressions; return the others."""
     matrix, low, high = arrays.matrix, arrays.row_lower, arrays.row_upper
+    if not arrays.constructs.expressions:
+        # The arrays themselves, not a copy.
+        return RowArrays.of_program(arrays)
     named = np.zeros(arrays.n_columns)
     named[arrays.constructs.named] = 1.0
     mixed = np.flatnonzero(abs(matrix) @ named)
