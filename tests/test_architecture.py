@@ -37,7 +37,7 @@ FLOORS = {
     "mipnet.solver": 2,
     "mipnet.choice": 3,
     "mipnet.encode": 3,
-    "mipnet.pruning": 3,
+    "mipnet.pruning": 4,
     "mipnet.bounds": 4,
     "mipnet.hardware": 4,
     "mipnet.search": 5,

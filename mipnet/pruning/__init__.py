@@ -12,7 +12,7 @@ from mipnet.pruning.mask import LayerMask, Mask, Provenance
 from mipnet.pruning.registry import prune, pruner, pruners, register_pruner
 from mipnet.pruning.report import LayerReport, PruneReport, PruneResult
 from mipnet.pruning.tiles import TileGrid, tile_grids
-from mipnet.pruning.training import finetune, train_mlp
+from mipnet.pruning.training import finetune, quality, train_mlp
 from mipnet.pruning.units import Group, Units, prunable_layers, units_of
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "prune",
     "pruner",
     "pruners",
+    "quality",
     "register_pruner",
     "tile_grids",
     "train_mlp",

@@ -18,8 +18,8 @@ X, Y = DIGITS.data / 16.0, DIGITS.target
 
 
 def z(weights, bound, alpha=0.5):
-    rows = torch.tensor([weights], dtype=torch.float64)
-    return float(perspective(rows, alpha, bound))
+    w = torch.tensor([weights], dtype=torch.float64)
+    return float(perspective(w.square().sum(1), w.abs().amax(1), alpha, bound))
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,14 @@ def test_perspective_is_continuous_where_its_cases_meet():
             assert max(near) - min(near) < 1e-6 * max(near)
 
 
-def test_gradients_are_finite_at_zero():
-    rows = torch.zeros((2, 3), dtype=torch.float64, requires_grad=True)
-    value = perspective(rows, 0.5, 1.0).sum()
+@pytest.mark.parametrize("name", ["spr", "elastic_net"])
+def test_gradients_are_finite_at_zero(name):
+    net = Network.sequential([Affine(np.zeros((2, 3)), [0.0, 0.0])])
+    pair = tuple(torch.tensor(p).requires_grad_() for p in net.nodes[0].layer.parameters)
+    value = pruner(name).penalty(net)({"affine0": pair})
     value.backward()
-    assert value.item() == 0.0
-    assert torch.isfinite(rows.grad).all()
+    assert value.item() == pytest.approx(0.0, abs=1e-9)
+    assert all(torch.isfinite(p.grad).all() for p in pair)
 
 
 def test_groups_weigh_by_their_size_and_the_output_layer_counts():

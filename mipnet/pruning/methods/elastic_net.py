@@ -9,7 +9,7 @@ import numpy as np
 
 from mipnet.network import Network
 from mipnet.pruning.base import Array
-from mipnet.pruning.methods.regularised import Regularised, Terms, unit_rows
+from mipnet.pruning.methods.regularised import TINY, Regularised, unit_rows
 from mipnet.pruning.registry import register_pruner
 
 if TYPE_CHECKING:
@@ -35,10 +35,12 @@ class ElasticNet(Regularised):
         "for Constraints Learning, arXiv:2307.07457 (choice l1l2 of the authors' code)"
     )
 
-    def terms(self, reference: Network) -> Terms:
-        """See :meth:`Regularised.terms`."""
-        del reference
-        return self._terms
+    def term(self, square: Tensor, largest: Tensor, bound: Tensor) -> Tensor:
+        """See :meth:`Regularised.term`."""
+        del largest, bound
+        # Where everything is 0 the root would have no gradient.
+        norm = square.clamp(min=TINY**2).sqrt()
+        return self.alpha * square + (1.0 - self.alpha) * norm
 
     def rate(self, network: Network, reference: Network) -> dict[str, Array]:
         """See :meth:`Regularised.rate`."""
@@ -47,10 +49,3 @@ class ElasticNet(Regularised):
             name: np.asarray(np.linalg.norm(rows, axis=1))
             for name, rows in unit_rows(network).items()
         }
-
-    def _terms(self, layer: str, rows: Tensor) -> Tensor:
-        import torch
-
-        del layer
-        norm: Tensor = torch.linalg.vector_norm(rows, dim=1)
-        return self.alpha * norm.square() + (1.0 - self.alpha) * norm

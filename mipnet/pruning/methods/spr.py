@@ -11,17 +11,14 @@ from mipnet.errors import MaskError
 from mipnet.network import Affine, Network
 from mipnet.network.layers import Conv
 from mipnet.pruning.base import Array
-from mipnet.pruning.methods.regularised import Regularised, Terms, unit_rows
+from mipnet.pruning.methods.regularised import TINY, Regularised, unit_rows
 from mipnet.pruning.registry import register_pruner
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Where the largest weight of a group is taken for 0.
-TINY = 1e-10
 
-
-def perspective(rows: Tensor, alpha: float, bound: float) -> Tensor:
+def perspective(square: Tensor, largest: Tensor, alpha: float, bound: Tensor | float) -> Tensor:
     r"""Perspective term of every group of weights.
 
     .. math::
@@ -36,10 +33,11 @@ def perspective(rows: Tensor, alpha: float, bound: float) -> Tensor:
 
     Parameters
     ----------
-    rows : Tensor, shape (groups, n)
+    square, largest : Tensor, shape (groups,)
+        Sum of squares, and largest absolute value, of the weights of a group.
     alpha : float
         Within (0, 1).
-    bound : float
+    bound : Tensor, shape (groups,), or float
         :math:`M`, above 0.
 
     Returns
@@ -48,9 +46,8 @@ def perspective(rows: Tensor, alpha: float, bound: float) -> Tensor:
     """
     import torch
 
-    square = rows.square().sum(dim=1)
-    norm = torch.linalg.vector_norm(rows, dim=1)
-    largest = rows.abs().amax(dim=1)
+    # Where everything is 0 the root would have no gradient.
+    norm = square.clamp(min=TINY**2).sqrt()
     by_size, by_norm = largest / bound, (alpha / (1.0 - alpha)) ** 0.5 * norm
     one = alpha * square + (1.0 - alpha)
     two = 2.0 * (alpha * (1.0 - alpha)) ** 0.5 * norm
@@ -88,14 +85,13 @@ class SPR(Regularised):
 
     bound: float = 1.0
 
-    def terms(self, reference: Network) -> Terms:
-        """See :meth:`Regularised.terms`."""
-        bounds = self._bounds(reference)
-        return lambda layer, rows: perspective(rows, self.alpha, bounds[layer])
+    def term(self, square: Tensor, largest: Tensor, bound: Tensor) -> Tensor:
+        """See :meth:`Regularised.term`."""
+        return perspective(square, largest, self.alpha, bound)
 
     def rate(self, network: Network, reference: Network) -> dict[str, Array]:
         """See :meth:`Regularised.rate`."""
-        bounds = self._bounds(reference)
+        bounds = self.bounds(reference)
         factor = (self.alpha / (1.0 - self.alpha)) ** 0.5
         return {
             name: np.maximum(
@@ -104,8 +100,8 @@ class SPR(Regularised):
             for name, rows in unit_rows(network).items()
         }
 
-    def _bounds(self, reference: Network) -> dict[str, float]:
-        """Largest absolute weight of every layer with a matrix, times the factor."""
+    def bounds(self, reference: Network) -> dict[str, float]:
+        """Largest absolute weight of every layer, times the factor."""
         if not 0.0 < self.bound < np.inf:
             msg = f"spr: bound must be a finite number above 0, not {self.bound}"
             raise MaskError(msg)
