@@ -59,15 +59,27 @@ def compute_bounds(
     raise BoundsError(msg)
 
 
-def first_bounds(network: Network, region: Region, method: str) -> Bounds:
+def first_bounds(
+    network: Network, region: Region, method: str, *, budget: float | None = None
+) -> Bounds:
     """Cheapest bounds a method starts with: intervals for ``interval``, else CROWN.
+
+    Parameters
+    ----------
+    network : Network
+    region : Region
+    method : str
+    budget : float, optional
+        Seconds; neurons they do not suffice for keep interval bounds.
 
     Raises
     ------
     BoundsError
         When the method is unknown.
     """
-    return compute_bounds(network, region, "crown" if method in METHODS[1:] else method)
+    if method in METHODS[1:]:
+        return crown_bounds(network, region, budget=budget)
+    return compute_bounds(network, region, method)
 
 
 __all__ = [

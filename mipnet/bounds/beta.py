@@ -22,6 +22,7 @@ import numpy as np
 from mipnet.bounds.chain import Chain, Single
 from mipnet.bounds.proof import Relaxed, prove
 from mipnet.bounds.subproblems import Flags, Index, Subproblems
+from mipnet.clocks import Stopwatch
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
 from mipnet.region.box import Box
@@ -292,7 +293,9 @@ class BetaBounder:
             weights[better] = alone[better]
         batch.weights = weights
 
-    def improve(self, batch: Subproblems, steps: int, enough: Array) -> Pass:
+    def improve(
+        self, batch: Subproblems, steps: int, enough: Array, watch: Stopwatch | None = None
+    ) -> Pass:
         """Choose slopes, multipliers and weights by gradient, in place.
 
         Parameters
@@ -301,6 +304,8 @@ class BetaBounder:
         steps : int
         enough : array, shape (batch,)
             A subproblem whose bound exceeds this is left alone from then on.
+        watch : Stopwatch, optional
+            Ends the steps.
 
         Returns
         -------
@@ -323,7 +328,7 @@ class BetaBounder:
             batch.chosen[live[better]] = chosen[better]
             if blended:
                 batch.weights[live[better]] = weights[better]
-            if step == steps:
+            if step == steps or (watch is not None and watch.expired):
                 break
             going = best[live] <= enough[live]
             if not going.any():

@@ -18,6 +18,9 @@ from mipnet.region import Region
 #: Unstable neurons below which the MIP is quicker than any tightening.
 _FEW = 25
 
+#: Seconds of one gradient step over all neurons, in units of those of plain CROWN.
+_STEP = 3.0
+
 
 def alpha_bounds(
     network: Network,
@@ -33,7 +36,7 @@ def alpha_bounds(
     network : Network
     region : Region
     budget : float, optional
-        Seconds for the optimisation.
+        Seconds for the optimisation; none takes place when one step likely takes longer.
     first : Bounds, optional
         Bounds of the same network over the same region, when they are at hand.
 
@@ -44,6 +47,8 @@ def alpha_bounds(
     """
     start = time.perf_counter()
     bounds = first or crown_bounds(network, region)
+    if budget is not None and _STEP * bounds.seconds > budget:
+        return bounds
     intervals, names = alpha_intervals(network, region, bounds.intervals, Stopwatch(budget))
     methods = {**bounds.methods, **dict.fromkeys(names, "alpha")}
     return Bounds(network, intervals, methods, time.perf_counter() - start)

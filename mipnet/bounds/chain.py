@@ -66,6 +66,13 @@ class Stage:
         """Number of rows."""
         return int(self.weight.shape[0])
 
+    @property
+    def products(self) -> int:
+        """Products of one pass of one row."""
+        if isinstance(self.weight, np.ndarray):
+            return self.weight.size
+        return int(self.weight.nnz)
+
     @cached_property
     def single(self) -> tuple[Single | sp.csr_array, Single]:
         """Weight and bias in float32."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mipnet.bounds.data import Bounds, deciders, unstable
 from mipnet.bounds.interval import input_interval
+from mipnet.clocks import Stopwatch
 from mipnet.network import INPUT, Interval, LinearForm, Network, Node
 from mipnet.network.interval import Lines
 from mipnet.network.layers.base import Array, Relaxation
@@ -138,7 +139,11 @@ class Sweep:
 
 
 def refine(
-    relaxations: Relaxations, region: Region, name: str, chosen: npt.NDArray[np.bool_]
+    relaxations: Relaxations,
+    region: Region,
+    name: str,
+    chosen: npt.NDArray[np.bool_],
+    watch: Stopwatch | None = None,
 ) -> Interval:
     """Bounds of the node ``name`` with CROWN applied to the chosen neurons.
 
@@ -152,6 +157,8 @@ def refine(
     region : Region
     name : str
     chosen : array of bool, shape (batch, *shape)
+    watch : Stopwatch, optional
+        Neurons it leaves no time for keep the bounds they have.
 
     Returns
     -------
@@ -167,6 +174,8 @@ def refine(
     widest = max(int(np.prod(shape)) for shape in network.shapes.values())
     step = max(1, (_CHUNK if batch == 1 else _BATCH_CHUNK) // (2 * widest))
     for first in range(0, owners.size, step):
+        if watch is not None and watch.expired:
+            break
         owner, neuron = owners[first : first + step], neurons[first : first + step]
         count = np.arange(neuron.size)
         # With one box all rows are targets of one item; else every row is an item of its own.
@@ -186,7 +195,11 @@ def refine(
 
 
 def crown_intervals(
-    network: Network, region: Region, box: Interval, known: Mapping[str, Interval] | None = None
+    network: Network,
+    region: Region,
+    box: Interval,
+    known: Mapping[str, Interval] | None = None,
+    watch: Stopwatch | None = None,
 ) -> tuple[dict[str, Interval], dict[str, str]]:
     """CROWN bounds over a batch of boxes within a region, and the method of each node.
 
@@ -198,14 +211,16 @@ def crown_intervals(
         Boxes to intersect the region with.
     known : mapping of node name to Interval, optional
         Bounds that hold already (of a larger box, say), batch of one or of the boxes.
+    watch : Stopwatch, optional
+        Neurons it leaves no time for keep interval bounds.
     """
-    relaxations, methods = _hidden(network, region, box, known)
+    relaxations, methods = _hidden(network, region, box, known, watch)
     intervals, last = relaxations.intervals, network.nodes[-1]
     bounds = _first_bounds(last, intervals, known)
     every = np.ones(bounds.lower.shape, dtype=bool)
     intervals[last.name], methods[last.name] = bounds, "crown"
     if not last.layer.nonlinear:
-        intervals[last.name] = refine(relaxations, region, last.name, every)
+        intervals[last.name] = refine(relaxations, region, last.name, every, watch)
     return intervals, methods
 
 
@@ -257,7 +272,11 @@ def crown_lower(
 
 
 def _hidden(
-    network: Network, region: Region, box: Interval, known: Mapping[str, Interval] | None
+    network: Network,
+    region: Region,
+    box: Interval,
+    known: Mapping[str, Interval] | None,
+    watch: Stopwatch | None = None,
 ) -> tuple[Relaxations, dict[str, str]]:
     """Bounds of every node but the last."""
     intervals, methods = {INPUT: box}, {INPUT: "region"}
@@ -273,7 +292,7 @@ def _hidden(
             continue
         chosen = unstable(decisive[node.name], bounds)
         if chosen.any():
-            intervals[node.name] = refine(relaxations, region, node.name, chosen)
+            intervals[node.name] = refine(relaxations, region, node.name, chosen, watch)
             methods[node.name] = "crown"
     return relaxations, methods
 
@@ -287,13 +306,15 @@ def _first_bounds(
     return bounds
 
 
-def crown_bounds(network: Network, region: Region) -> Bounds:
+def crown_bounds(network: Network, region: Region, *, budget: float | None = None) -> Bounds:
     """CROWN bounds of every neuron whose interval bounds leave it unstable, and of the output.
 
     Parameters
     ----------
     network : Network
     region : Region
+    budget : float, optional
+        Seconds; neurons they do not suffice for keep interval bounds.
 
     Returns
     -------
@@ -302,5 +323,5 @@ def crown_bounds(network: Network, region: Region) -> Bounds:
     """
     start = time.perf_counter()
     box = input_interval(network, region)
-    intervals, methods = crown_intervals(network, region, box)
+    intervals, methods = crown_intervals(network, region, box, watch=Stopwatch(budget))
     return Bounds(network, intervals, methods, time.perf_counter() - start)

@@ -30,11 +30,15 @@ ROUNDS = (4000, 16_000, 64_000)
 TOLERANCE = 0.02
 #: Neurons times neurons before them that one branch and bound starts from (256 MiB).
 _CELLS = 2**24
+#: Products of one pass over the neurons that one branch and bound starts from: seconds, at most.
+_PRODUCTS = 2**32
 #: Outputs up to which each is bounded anew after a stage got tighter.
 _OUTPUTS = 100
 
 
-def ranges(chain: Chain, region: Region, k: int, neurons: Index) -> Splitting:
+def ranges(
+    chain: Chain, region: Region, k: int, neurons: Index, watch: Stopwatch | None = None
+) -> Splitting:
     """Branch and bound for the ranges of unstable neurons of stage ``k``.
 
     Parameters
@@ -44,6 +48,8 @@ def ranges(chain: Chain, region: Region, k: int, neurons: Index) -> Splitting:
     k : int
     neurons : array of int, shape (count,)
         Unstable neurons, by their row in the stage.
+    watch : Stopwatch, optional
+        Limits what is spent before anything is split.
 
     Returns
     -------
@@ -56,7 +62,7 @@ def ranges(chain: Chain, region: Region, k: int, neurons: Index) -> Splitting:
     rows[np.arange(count), neurons] = 1.0
     rows[count + np.arange(count), neurons] = -1.0
     before = Chain((*chain.stages[:k], last))
-    return Splitting(before, region, rows, np.zeros(2 * count), tolerance=TOLERANCE)
+    return Splitting(before, region, rows, np.zeros(2 * count), tolerance=TOLERANCE, watch=watch)
 
 
 class Tightening:
@@ -177,12 +183,14 @@ class Tightening:
         """Bounds of a stage by branch and bound, and whether nothing is left to gain."""
         stage = chain.stages[k]
         lower, upper = known.lower.reshape(-1).copy(), known.upper.reshape(-1).copy()
-        parts = -(-2 * stage.unstable * max(1, stage.first) // _CELLS)
+        rows, work = 2 * stage.unstable, sum(before.products for before in chain.stages[:k])
+        parts = -(-rows * max(1, stage.first) // _CELLS) + rows * work // _PRODUCTS
+        parts = min(parts, stage.unstable)
         finished = True
         for part in np.array_split(np.arange(stage.unstable), parts):
             if watch.expired:
                 return Interval(lower[None], upper[None]).reshape(known.lower.shape[1:]), False
-            task = ranges(chain, self._region, k, part)
+            task = ranges(chain, self._region, k, part, watch)
             task.run(watch, subproblems=subproblems / parts, threads=self._threads)
             self.visited += task.visited
             finished &= not task.active.any()

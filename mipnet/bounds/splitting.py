@@ -108,7 +108,7 @@ class Splitting:
         self.visited = 0
         self.stopped = False
         self._bounder, self._hit, self._region = BetaBounder(chain, region), hit, region
-        self._weights = weights
+        self._weights, self._watch = weights, watch
         self._batch = max(BATCH // 8, min(BATCH, CELLS // max(1, chain.n_unstable)))
         self._blended = bool((np.count_nonzero(weights, axis=1) > 1).any())
         self._lock = threading.Lock()
@@ -143,6 +143,7 @@ class Splitting:
             Stop after this many in all.
         threads : int
         """
+        self._watch = watch
 
         def work() -> None:
             while self._step(subproblems, watch):
@@ -246,7 +247,7 @@ class Splitting:
         shares = rebound(self.chain, self._region, batch) if batch.boxed else None
         if self._blended:
             self._bounder.favour(batch)
-        last = self._bounder.improve(batch, steps, enough)
+        last = self._bounder.improve(batch, steps, enough, self._watch)
         bounds, forms = self._bounder.certify(batch)
         batch.bound = np.maximum(batch.bound, bounds)
         if shares is not None:

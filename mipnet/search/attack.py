@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mipnet.clocks import Stopwatch
 from mipnet.network import Network
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
@@ -11,6 +12,9 @@ from mipnet.region import Region
 #: First steps of the later rounds of a descent, points that take part in them, and steps of the
 #: first and of the later rounds: branch and bound polishes what it starts from.
 LENGTHS, _KEPT, _STEPS = (0.1, 0.02, 0.004), 16, (40, 20)
+
+#: Share of the seconds left that an attack may take.
+SHARE = 0.2
 
 
 def ascend(
@@ -22,6 +26,7 @@ def ascend(
     *,
     steps: int = 60,
     length: float = 0.5,
+    watch: Stopwatch | None = None,
 ) -> tuple[Array, Array]:
     """Maximise ``min(rows @ outputs + offsets)`` from many start points at once.
 
@@ -41,6 +46,8 @@ def ascend(
     steps : int
     length : float
         First step, as a share of the region.
+    watch : Stopwatch, optional
+        No step begins once :data:`SHARE` of the seconds it has now are over.
 
     Returns
     -------
@@ -54,6 +61,7 @@ def ascend(
     shape = (batch, *network.input_shape)
     current = region.project(points)
     best, best_value = current, np.full(batch, -np.inf)
+    turn = share_of(watch)
     for step in range(steps + 1):
         outputs = network(current.reshape(shape)).reshape(batch, -1)
         values = np.einsum("bro,bo->br", rows, outputs) + offsets
@@ -62,7 +70,7 @@ def ascend(
         better = reached > best_value
         best = np.where(better[:, None], current, best)
         best_value = np.where(better, reached, best_value)
-        if step == steps:
+        if step == steps or turn.expired:
             break
         seeds = rows[items, worst].reshape(batch, *network.shapes[network.output])
         gradient = network.gradient(current.reshape(shape), seeds)
@@ -71,7 +79,15 @@ def ascend(
     return best, best_value
 
 
-def descend(network: Network, region: Region, points: Array) -> tuple[Array, Array]:
+def share_of(watch: Stopwatch | None) -> Stopwatch:
+    """Return a stopwatch over the part of the seconds left that an attack may take."""
+    left = None if watch is None else watch.left
+    return Stopwatch(None if left is None else SHARE * left)
+
+
+def descend(
+    network: Network, region: Region, points: Array, watch: Stopwatch | None = None
+) -> tuple[Array, Array]:
     """Minimise the one output of a network from many start points, with shorter and shorter steps.
 
     Near a kink long steps jump to and fro; the best points go on with shorter ones.
@@ -81,6 +97,8 @@ def descend(network: Network, region: Region, points: Array) -> tuple[Array, Arr
     network : Network
     region : Region
     points : array, shape (batch, n_inputs)
+    watch : Stopwatch, optional
+        As for :func:`ascend`.
 
     Returns
     -------
@@ -90,8 +108,11 @@ def descend(network: Network, region: Region, points: Array) -> tuple[Array, Arr
     """
     rows = -np.ones((len(points), 1, 1))
     sides = np.zeros(rows.shape[:2])
-    points, values = ascend(network, region, rows, sides, points, steps=_STEPS[0])
+    turn = share_of(watch)
+    points, values = ascend(network, region, rows, sides, points, steps=_STEPS[0], watch=watch)
     for length in LENGTHS:
+        if turn.expired:
+            break
         kept = np.argsort(-values)[:_KEPT]
         points[kept], values[kept] = ascend(
             network,
@@ -101,6 +122,7 @@ def descend(network: Network, region: Region, points: Array) -> tuple[Array, Arr
             points[kept],
             steps=_STEPS[1],
             length=length,
+            watch=watch,
         )
     return points, -values
 

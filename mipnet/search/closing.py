@@ -98,7 +98,7 @@ class Closing:
         with self.watch("attack"):
             rng = np.random.default_rng(self.settings.seed)
             starts = start_points(self.region, rng, max(1, self.settings.restarts))
-            self.points, values = descend(self.scalar, self.region, starts)
+            self.points, values = descend(self.scalar, self.region, starts, self.watch)
             best = int(np.argmin(values))
             self.point, self.value = self.points[best], float(values[best])
 
@@ -117,7 +117,8 @@ class Closing:
 
     def _steps(self) -> Iterator[Callable[[], Bounds]]:
         scalar, region, method = self.scalar, self.region, self.settings.bounds
-        yield lambda: first_bounds(scalar, region, method)
+        left = self.watch.left
+        yield lambda: first_bounds(scalar, region, method, budget=left)
         left = self.watch.left
         budget = LP_SECONDS if left is None else LP_SHARE * left
         if METHODS.index(method) >= METHODS.index("alpha"):

@@ -61,7 +61,8 @@ class Decision(Question):
         """Bounds with optimised slopes; None when they decide, or must not be used."""
         goals, level = self.goals(), METHODS.index(self.settings.bounds)
         with self.watch("bound"):
-            bounds = first_bounds(goals, self.region, self.settings.bounds)
+            method, left = self.settings.bounds, self.watch.left
+            bounds = first_bounds(goals, self.region, method, budget=left)
         if not self.accept(bounds) or self.decided():
             return None
         if level < METHODS.index("alpha"):

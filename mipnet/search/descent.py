@@ -98,7 +98,7 @@ class Descent:
             early &= self._split(watch, size, bisect=bisect)
             if self._met:
                 return
-        self._polish()
+        self._polish(watch)
         self.exhausted = early and self.bounds is before
         self._boxes *= GROWTH
 
@@ -147,11 +147,11 @@ class Descent:
         if task is not None:
             self._before += task.visited
 
-    def _polish(self) -> None:
+    def _polish(self, watch: Stopwatch) -> None:
         """Descend from the best point: what a pass finds lies near a minimum, not in it."""
         if self._met:
             return
-        points, values = descend(self._network, self._region, self.point[None])
+        points, values = descend(self._network, self._region, self.point[None], watch)
         self._offer(points[0], float(values[0]))
 
     def _hit(self, point: Array, target: int) -> bool:

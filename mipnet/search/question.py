@@ -152,6 +152,7 @@ class Question:
             np.repeat(rows, count, axis=0),
             np.repeat(offsets, count, axis=0),
             np.tile(starts, (len(self.clauses), 1)),
+            watch=self.watch,
         )
         self.points = np.concatenate([self.region.centre[None], points])
         for i in np.argsort(-values)[: 4 * count]:

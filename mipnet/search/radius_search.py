@@ -178,7 +178,7 @@ class RadiusSearch:
         region, method = self.nearest.ball(radius), self.settings.bounds
         before = self.watch.elapsed
         with self.watch("bound"):
-            found = first_bounds(self.goals, region, method)
+            found = first_bounds(self.goals, region, method, budget=self.watch.left)
         self._slowest = max(self._slowest, self.watch.elapsed - before)
         if not self.accept(found, radius):
             return None

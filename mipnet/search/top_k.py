@@ -139,7 +139,7 @@ def _prune(single: Decision, k: int) -> bool:
         return math.comb(sum(r.outcome != "excluded" for r in single.results), k)
 
     with single.watch("bound"):
-        bounds = first_bounds(goals, region, settings.bounds)
+        bounds = first_bounds(goals, region, settings.bounds, budget=single.watch.left)
     count = accept(bounds)
     later = {"alpha": [alpha_bounds], "lp": [alpha_bounds, lp_bounds]}
     later["milp"] = [alpha_bounds, milp_bounds]

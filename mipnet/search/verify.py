@@ -278,7 +278,7 @@ class _Search:
         count = len(starts)
         rows = np.repeat(clause.rows[None], count, axis=0)
         offsets = np.repeat(clause.offsets[None], count, axis=0)
-        points, values = ascend(self.network, region, rows, offsets, starts)
+        points, values = ascend(self.network, region, rows, offsets, starts, watch=self.watch)
         return np.array([self.snap(region, p) for p in points[np.argsort(-values)]])
 
     def replay(

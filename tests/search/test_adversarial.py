@@ -226,7 +226,7 @@ def hard_case() -> tuple[Network, np.ndarray, float]:
 def test_injected_wrong_bound_is_unresolved(monkeypatch: pytest.MonkeyPatch) -> None:
     net, x, radius = hard_case()
 
-    def wrong(network: Network, region: Region, method: str) -> Bounds:
+    def wrong(network: Network, region: Region, method: str, **_: object) -> Bounds:
         sound = compute_bounds(network, region, method)
         intervals = dict(sound.intervals)
         name = network.nodes[0].name

@@ -263,7 +263,7 @@ def test_interrupt_returns_what_is_known(monkeypatch: pytest.MonkeyPatch, where:
 def test_wrong_bounds_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that deny the witness are seen to be wrong."""
 
-    def wrong(network: Network, region: Region, method: str) -> Bounds:
+    def wrong(network: Network, region: Region, method: str, **_: object) -> Bounds:
         sound = first_bounds(network, region, method)
         low = np.full_like(sound.output.lower, -2.0)
         return replace(sound, intervals={**sound.intervals, network.output: Interval(low, low + 1)})
