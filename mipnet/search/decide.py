@@ -11,6 +11,8 @@ from mipnet.threads import one_blas_thread
 
 #: Unstable neurons up to which a MIP is quicker than a second round of branch and bound.
 MIP_UNSTABLE = 30
+#: Unstable neurons beyond which no MIP was seen to close what the trees left open.
+MIP_HOPELESS = 1000
 #: Share of the time left that LP tightening may take, and its limit without a time limit.
 LP_SHARE, LP_SECONDS = 0.2, 20.0
 #: Share of the time left of the MIP's turn between rounds of branch and bound.
@@ -75,8 +77,9 @@ class Decision(Question):
         """Search in rounds of branch and bound, with a turn for the MIP among them."""
         search, rounds = TreeSearch(self, bounds), 0
         while search.possible and not self.watch.expired:
-            if rounds == search.patience:
-                left = self.watch.left
+            left = self.watch.left
+            hopeless = left is not None and self.n_unstable > MIP_HOPELESS
+            if rounds == search.patience and not hopeless:
                 turn = self.watch if left is None else Stopwatch(_TURN * left)
                 ClauseMip(self, search.bounds, turn).run()
                 if self.decided() or left is None:

@@ -240,7 +240,9 @@ def test_bounds_that_a_known_point_contradicts_prove_nothing(
     change = wrong_about(where)
     for module in (decide, closing, radius_search, top_k):
         monkeypatch.setattr(
-            module, "first_bounds", lambda n, *given: change(first_bounds(n, *given), n)
+            module,
+            "first_bounds",
+            lambda n, *given, **more: change(first_bounds(n, *given, **more), n),
         )
     found = asks()[name]()
     assert found.status not in CLAIMS
