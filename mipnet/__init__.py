@@ -37,6 +37,7 @@ _PUBLIC = {
     "add_ensemble": "mipnet.embedding",
     "add_free_layer": "mipnet.embedding",
     "add_network": "mipnet.embedding",
+    "add_oracle": "mipnet.embedding.oracle",
     "solve": "mipnet.embedding",
     "Verdict": "mipnet.search",
     "find_adversarial": "mipnet.search",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from mipnet.embedding import add_free_layer as add_free_layer
     from mipnet.embedding import add_network as add_network
     from mipnet.embedding import solve as solve
+    from mipnet.embedding.oracle import add_oracle as add_oracle
     from mipnet.network import Network as Network
     from mipnet.network.readers import load as load
     from mipnet.network.writers import save as save
@@ -111,6 +113,7 @@ __all__ = [
     "add_ensemble",
     "add_free_layer",
     "add_network",
+    "add_oracle",
     "apply",
     "ball",
     "certified_radius",
