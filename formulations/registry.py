@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cache
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -178,8 +179,9 @@ def formulation(name: str) -> Formulation:
     """
     match = _CALL.fullmatch(name) if isinstance(name, str) else None
     base = match["name"] if match else name
-    if base not in _FORMULATIONS:
-        msg = f"unknown formulation {name!r}; registered: {', '.join(sorted(_FORMULATIONS))}"
+    if base not in _FORMULATIONS and base not in formulations():
+        known = ", ".join(formulations())
+        msg = f"unknown formulation {name!r}; registered: {known}{''.join(_load_others())}"
         raise ValueError(msg)
     given = [] if match is None or match["options"] is None else match["options"].split(",")
     options = [int(o) if o.strip().isdigit() else o.strip() for o in given]
@@ -191,7 +193,9 @@ def formulation(name: str) -> Formulation:
 
 
 def formulations(*, deciding: bool = False) -> tuple[str, ...]:
-    """Names of all registered formulations.
+    """Names of all registered formulations, those of other packages included.
+
+    Those are found by their entry points, group ``mipnet.formulations``.
 
     Parameters
     ----------
@@ -203,5 +207,21 @@ def formulations(*, deciding: bool = False) -> tuple[str, ...]:
     >>> formulations(deciding=True)
     ('auto', 'big_m', 'ideal', 'partition')
     """
+    _load_others()
     every = sorted(_FORMULATIONS.items())
     return tuple(name for name, cls in every if not deciding or (cls.exact and not cls.needs))
+
+
+@cache
+def _load_others() -> tuple[str, ...]:
+    """Import what other packages register, once; return what cannot be imported."""
+    from importlib.metadata import entry_points
+
+    faults = []
+    for entry in entry_points(group="mipnet.formulations"):
+        try:
+            # A foreign module may raise anything.
+            entry.load()
+        except Exception as error:
+            faults.append(f"; entry point {entry.name!r} cannot be imported: {error!r}")
+    return tuple(faults)

@@ -31,6 +31,7 @@ FLOORS = {
     "mipnet.errors": 1,
     "mipnet.rounding": 1,
     "mipnet.clocks": 1,
+    "mipnet.plugins": 1,
     "mipnet.threads": 1,
     "mipnet.network": 2,
     "mipnet.region": 2,

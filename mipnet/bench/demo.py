@@ -137,7 +137,9 @@ def _networks(
         file = f"networks/{name}.npz"
         save_npz(net, folder / file)
         read = load(folder / file)
-        hidden = sum(read.shapes[n.name][0] for n in read.nodes if n.layer.nonlinear)
+        hidden = sum(
+            int(np.prod(read.shapes[n.inputs[0]])) for n in read.nodes if n.layer.nonlinear
+        )
         right = digits.accuracy(read, digits.test)
         return DemoNetwork(name, dense, read, file, hidden, right, train_s, prune_s)
 

@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 
 from mipnet.errors import MaskError
+from mipnet.plugins import faults_of, load_group
 from mipnet.pruning.base import NEEDS, Pruner, check_options
 from mipnet.pruning.budgets import Budget
 from mipnet.pruning.report import PruneResult
 
 P = TypeVar("P", bound=type[Pruner])
 PRUNERS: dict[str, type[Pruner]] = {}
+#: Entry points of methods in other packages; imported when a list or an unknown name is asked for.
+GROUP = "mipnet.pruners"
 
 
 def register_pruner(name: str) -> Callable[[P], P]:
@@ -55,7 +58,8 @@ def register_pruner(name: str) -> Callable[[P], P]:
 
 
 def pruners() -> tuple[str, ...]:
-    """Names of all registered methods."""
+    """Names of all registered methods, those of other packages (``mipnet.pruners``) included."""
+    load_group(GROUP)
     return tuple(sorted(PRUNERS))
 
 
@@ -67,8 +71,9 @@ def pruner(method: str, **options: Any) -> Pruner:
     MaskError
         When the method or an option is unknown; the message lists what there is.
     """
-    if method not in PRUNERS:
-        msg = f"unknown pruning method {method!r}; registered: {', '.join(pruners())}"
+    if method not in PRUNERS and method not in pruners():
+        known = ", ".join(pruners())
+        msg = f"unknown pruning method {method!r}; registered: {known}{faults_of(GROUP)}"
         raise MaskError(msg)
     check_options(PRUNERS[method], options)
     return PRUNERS[method](**options)

@@ -10,6 +10,7 @@ from bench_cases import install
 
 from mipnet.bench.plugins import load_plugins
 from mipnet.bench.runner.supervisor import supervisor
+from mipnet.plugins import load_group
 
 #: Packages of their own: importing them would register what is in them.
 collect_ignore = ["faulty", "third_party"]
@@ -29,10 +30,10 @@ def faulty(site: Path) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
         patch.setenv("PYTHONPATH", str(site))
-        load_plugins.cache_clear()
+        load_group.cache_clear()
         assert not [p.fault for p in load_plugins() if p.fault]
         yield site
-    load_plugins.cache_clear()
+    load_group.cache_clear()
 
 
 @pytest.fixture(scope="module")

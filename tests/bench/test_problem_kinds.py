@@ -13,7 +13,7 @@ import pytest
 from bench_cases import tiny
 
 from mipnet.bench import data_sources
-from mipnet.bench.data import DATA, Data, split
+from mipnet.bench.data import DATA, Data, Raw, split
 from mipnet.bench.plan.expand import problem_from
 from mipnet.bench.problems.base import (
     PROBLEMS,
@@ -28,7 +28,8 @@ from mipnet.bench.problems.base import (
 )
 from mipnet.bench.stages.solve import program_sizes
 from mipnet.errors import QueryError, ReadError
-from mipnet.network import Network
+from mipnet.network import Affine, Network
+from mipnet.network.layers import Sigmoid
 from mipnet.network.readers import load
 from mipnet.region import ball
 
@@ -244,3 +245,24 @@ class TestData:
         np.savez(tmp_path / "o.npz", X=np.array([{}], dtype=object), y=np.zeros(1))
         with pytest.raises(ReadError, match="no readable"):
             data_sources.from_file(tmp_path / "o.npz")
+
+
+def test_pieces_of_smooth_layers_leave_a_question_unresolved() -> None:
+    """Solved as far as the pieces allow: no answer, no error, value and bound both kept."""
+    rng = np.random.default_rng(1)
+    smooth = Network.sequential(
+        [
+            Affine(rng.normal(size=(4, 2)), rng.normal(size=4)),
+            Sigmoid(error=0.05),
+            Affine(rng.normal(size=(1, 4)), np.zeros(1)),
+        ]
+    )
+    kind = PROBLEMS["maximize"](output=0)
+    data = split(Raw(rng.uniform(size=(20, 2)), rng.normal(size=20), "regression"), "made")
+    (instance,) = kind.instances(data)
+    answer = kind.solve(smooth, instance, data, HOW)
+    assert (answer.verdict, answer.status) == ("band", "unresolved")
+    assert "pieces" in answer.reason
+    assert answer.objective is not None
+    assert answer.bound is not None
+    assert answer.objective <= answer.bound + 1e-9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import mipnet.search.optimize
 import mipnet.solver
+from mipnet.bench.problems.base import PROBLEMS
 from mipnet.bench.solvers import SOLVERS, Progress, Solver
 from mipnet.bench.solvers.highs import read_line
 from mipnet.bench.solvers.listen import Event, Listener, listening, permuted
@@ -19,7 +21,7 @@ from mipnet.errors import QueryError
 from mipnet.network import Network
 from mipnet.network.readers import load
 from mipnet.region import Box
-from mipnet.search import maximize
+from mipnet.search import find_adversarial, maximize
 from mipnet.solver import EXPLORE, IMPROVE, PROVE, Limits, Profile, Solution, solve
 
 OPTIMIZE = "mipnet.search.optimize"
@@ -101,6 +103,28 @@ class TestListening:
     def test_unknown_profile(self) -> None:
         with pytest.raises(QueryError, match="auto, prove, improve, explore"):
             Listener(SOLVERS["highs"], "fast")
+
+
+@pytest.mark.parametrize("kind", sorted(PROBLEMS))
+def test_trajectories_come_from_modules_that_solve(kind: str) -> None:
+    """A module that was moved must not silence the trajectories of a problem kind."""
+    found = PROBLEMS[kind].trajectory
+    for name in found[1] if found else ():
+        assert solve in vars(import_module(name)).values(), name
+
+
+def test_a_robustness_question_leaves_a_trajectory() -> None:
+    rng = np.random.default_rng(0)
+    shapes = ((12, 10), (12, 12), (2, 12))
+    network = load(([rng.normal(size=shape) for shape in shapes], [np.zeros(s[0]) for s in shapes]))
+    events: list[Event] = []
+    found = PROBLEMS["adversarial"].trajectory
+    assert found is not None
+    listener = Listener(SOLVERS["highs"], callers=found[1], send=events.append)
+    with listening(listener):
+        find_adversarial(network, rng.normal(size=10), radius=0.15, bounds="interval", restarts=1)
+    assert listener.solves > 0
+    assert events
 
 
 class TestProfiles:

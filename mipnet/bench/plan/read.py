@@ -61,8 +61,7 @@ def load_plan(path: Path | str) -> Plan:
     faults = Faults(line_numbers(text), file.resolve().parent)
     for plugin in load_plugins():
         if plugin.fault:
-            where = f"entry point {plugin.name!r} of {plugin.package} ({plugin.group})"
-            faults.add((), f"{where} cannot be imported: {plugin.fault}")
+            faults.add((), str(plugin))
     for key in document:
         if key not in _SECTIONS:
             faults.add((key,), unknown_name("section", key, _SECTIONS))

@@ -43,7 +43,7 @@ class Adversarial(ItemProblem):
     source: ClassVar[str] = "mipnet.find_adversarial"
     trajectory: ClassVar[tuple[float, frozenset[str]] | None] = (
         -1.0,
-        frozenset({"mipnet.search.decide", "mipnet.search.outer"}),
+        frozenset({"mipnet.search.clause_mip", "mipnet.search.outer"}),
     )
 
     norm: str = axis("linf", check=one_of(NORMS))

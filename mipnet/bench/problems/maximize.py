@@ -112,7 +112,8 @@ class OutputMaximum(ItemProblem):
 def _answer(best: Optimum, error: float) -> Answer:
     if best.status == "interrupted":
         interrupt_if("interrupted")
-    statuses = {"time_limit": "feasible-limit"}
+    # Solved as far as it can be: the pieces of smooth layers, or tolerances, keep the two apart.
+    statuses = {"time_limit": "feasible-limit", "band": "unresolved", "bounded": "unresolved"}
     optimal = best.status == "optimal"
     return Answer(
         status=statuses.get(best.status, best.status),
@@ -122,7 +123,7 @@ def _answer(best: Optimum, error: float) -> Answer:
         point=best.point,
         replay_error=error,
         reason="" if optimal else best.message,
-        method="none" if not optimal else "mip" if best.solver else "bounds",
+        method=best.method if optimal else "none",
         nodes=best.nodes,
         n_unstable=best.n_unstable,
         n_binaries=best.n_binaries,

@@ -19,7 +19,7 @@ from mipnet.bench.provenance import file_hash
 from mipnet.bench.stages.place import MASK, Place
 from mipnet.bench.stages.quality import quality
 from mipnet.bench.tasks import Task
-from mipnet.network import Affine, Network
+from mipnet.network import Network
 from mipnet.network.readers import load
 from mipnet.pruning import finetune, prune, train_mlp
 from mipnet.pruning.registry import PRUNERS
@@ -152,7 +152,7 @@ def sizes(network: Network) -> dict[str, Any]:
     -------
     dict
         ``units`` (neurons in front of a nonlinear layer), ``parameters``, ``nonzeros``, ``layers``
-        (affine ones), ``fingerprint``.
+        (those with parameters), ``fingerprint``.
     """
     units = sum(
         int(np.prod(network.shapes[node.inputs[0]]))
@@ -166,7 +166,7 @@ def sizes(network: Network) -> dict[str, Any]:
         "units": units,
         "parameters": network.n_parameters,
         "nonzeros": nonzeros,
-        "layers": sum(isinstance(node.layer, Affine) for node in network.nodes),
+        "layers": sum(bool(node.layer.parameters) for node in network.nodes),
         "fingerprint": network.fingerprint,
     }
 

@@ -136,7 +136,7 @@ units_before int The same of the dense network.
 parameters int Weights and biases.
 parameters_before int The same of the dense network.
 nonzeros int Those that are not zero.
-layers int Affine layers.
+layers int Layers with weights.
 keep_reached float Share of the units that stayed.
 accuracy float Share of test items given their class.
 accuracy_dense float The same of the dense network.
