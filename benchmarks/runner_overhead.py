@@ -1,4 +1,4 @@
-"""What the runner costs: seconds beside those of the cells, and seconds to collect many cells.
+"""What the runner costs: seconds beside those of the cells, to collect many, to report on them.
 
     python benchmarks/runner_overhead.py [--cells 1000] [--seconds 1.0] [--jobs 1] [--collect 10000]
 
@@ -8,7 +8,8 @@ after its start, less the seconds of the cells over the jobs, relative to the la
 imports of the process cells are forked from, the calibration) is printed apart: it does not grow
 with the number of cells.
 
-For the collection, the records of a small real run are multiplied, each under its own identity.
+For the collection, the records of a small real run are multiplied, each under its own identity;
+the report is made of the collected tables.
 """
 
 from __future__ import annotations
@@ -177,6 +178,18 @@ def collection(folder: Path, cells: int) -> float:
     return spent
 
 
+def reporting(folder: Path) -> float:
+    from mipnet.bench import build_report
+
+    start = time.perf_counter()
+    found = build_report(folder / "many")
+    path = found.write(folder / "report.html")
+    spent = time.perf_counter() - start
+    size = path.stat().st_size
+    print(f"report of {len(found.cells)} cells in {spent:.1f} s, {size / 1e6:.1f} MB")
+    return spent if size < 8e6 else float("inf")
+
+
 def _question(record: dict[str, Any]) -> str:
     key = record["key"]
     return json.dumps([key.get("problem"), key.get("instance")], sort_keys=True)
@@ -200,6 +213,7 @@ def main() -> int:
             good &= overhead(folder, given.cells, given.seconds, given.jobs) < 0.03
         if given.collect:
             good &= collection(folder, given.collect) < 10.0
+            good &= reporting(folder) < 20.0
     return 0 if good else 1
 
 

@@ -73,8 +73,8 @@ def test_method_runs_through_the_tests_of_every_method(theirs: Path) -> None:
     """The conformance tests ask the registry: all it takes is that the package is installed."""
     tests = Path(__file__).parent.parent / "pruning" / "test_methods.py"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", str(tests), "-k", "EveryMethod and first_units", "-v", "-p",
-         "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", str(tests), "-k", "EveryMethod and first_units", "-v",
+         "-p", "no:cacheprovider"],
         env=environment(theirs),
         capture_output=True,
         text=True,

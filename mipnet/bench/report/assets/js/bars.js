@@ -15,13 +15,15 @@ function clocksData() {
 
 // Room for names at the left of rows.
 function rowsFrame(host, data, { x, label, each = 30 }) {
-  const left = narrow() ? 108 : Math.min(230, 24 + Math.max(60, ...data.map((d) => 6.8 * SERIES[d.k].name.length)));
-  const height = 34 + 44 + each * data.length;
+  const above = narrow(), step = above ? each + 16 : each;
+  const left = above ? 4 : Math.min(230, 24 + Math.max(60, ...data.map((d) => 6.8 * SERIES[d.k].name.length)));
+  const height = 34 + 44 + step * data.length;
   const plot = frame(host, { height, left, right: 18, top: 14, label, x, y: { kind: "linear", domain: [0, 1], title: "", format: () => "" } });
   plot.root.querySelectorAll(".grid").forEach((node) => node.remove());
-  plot.row = (i) => plot.top + 10 + each * (i + 0.5);
-  data.forEach((d, i) => plot.root.append(svg("text", { class: "row", x: left - 10, y: plot.row(i) + 4, "text-anchor": "end",
-    text: shorten(SERIES[d.k].name, narrow() ? 15 : 32) })));
+  plot.row = (i) => plot.top + 10 + step * (i + 0.5) + (above ? 8 : 0);
+  // Where there is no room beside a row, its name stands above it.
+  const place = (i) => (above ? { x: left, y: plot.row(i) - 14 } : { x: left - 10, y: plot.row(i) + 4, "text-anchor": "end" });
+  data.forEach((d, i) => plot.root.append(svg("text", { class: "row", ...place(i), text: shorten(SERIES[d.k].name, above ? 44 : 32) })));
   return plot;
 }
 
@@ -78,7 +80,7 @@ function drawSpread(host) {
   const all = data.flatMap((d) => d.points.map((p) => p.factor)), most = Math.max(1.2, ...all) * 1.05;
   const plot = rowsFrame(host, data, {
     label: "Spread of times over seeds",
-    x: { kind: "log", base: most > 8 ? 10 : 2, domain: [1, most], title: "geometric standard deviation over seeds, one dot a question",
+    x: { kind: "log", base: most > 8 ? 10 : 2, domain: [1, most], title: narrow() ? "factor, one dot a question" : "geometric standard deviation over seeds, one dot a question",
       ticks: most < 3 ? [1, 1.05, 1.1, 1.25, 1.5, 2, 2.5].filter((v) => most > 1.6 ? v !== 1.05 : true) : undefined, format: (v) => `${tickNumber(v)}×` },
   });
   const marks = data.map((d, i) => {

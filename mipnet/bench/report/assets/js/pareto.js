@@ -56,7 +56,7 @@ function drawPareto(host) {
       title: `${METRICS[state.fidelity][0].toLowerCase()} → better`,
       format: (v) => (share ? `${Math.round(1000 * v) / 10}${THIN}%` : significant(v)) },
     y: { kind: "log", domain: [domain[0] / 1.25, domain[1] * 1.25],
-      title: `${metricTitle()}, shifted geometric mean ↓ better`, format: isCount ? tickNumber : tickSeconds },
+      title: narrow() ? "mean ↓ better" : `${metricTitle()}, shifted geometric mean ↓ better`, format: isCount ? tickNumber : tickSeconds },
   });
   const order = [...known].sort((a, b) => radius(b) - radius(a));
   const marks = order.map((p) => {

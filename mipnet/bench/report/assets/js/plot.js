@@ -20,16 +20,17 @@ function ticks(axis, most) {
     for (let n = Math.ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; n += 1) found.push(n * step);
     return found;
   }
-  const base = axis.base ?? 10, span = Math.log(high / low) / Math.log(base), found = [];
-  const every = Math.max(1, Math.ceil(span / most)), first = Math.ceil(Math.log(low) / Math.log(base) - 1e-9);
+  const base = axis.base ?? 10, span = Math.log(high / low) / Math.log(base);
+  const first = Math.ceil(Math.log(low) / Math.log(base) - 1e-9) - 1;
   const marks = base === 10 && span * 3 <= most ? [1, 2, 5] : [1];
-  for (let n = first - 1; base ** n <= high * 1.000001; n += every) {
-    for (const m of marks) {
-      const v = m * base ** n;
-      if (v >= low * 0.999999 && v <= high * 1.000001) found.push(v);
-    }
+  const inside = (v) => v >= low * 0.999999 && v <= high * 1.000001;
+  // As far apart as there is room for, but never a single one.
+  for (let every = Math.max(1, Math.ceil(span / most)); every >= 1; every -= 1) {
+    const powers = Array.from({ length: Math.ceil((span + 2) / every) + 1 }, (_, i) => first + i * every);
+    const found = powers.flatMap((n) => marks.map((m) => m * base ** n)).filter(inside);
+    if (found.length > 1) return found;
   }
-  return found.length > 1 ? found : [low, high];
+  return [low, high];
 }
 
 // A frame of the width of its host, axes drawn; returns what marks are placed with.
