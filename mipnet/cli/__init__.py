@@ -10,7 +10,10 @@ from mipnet.cli.group import LazyGroup
 
 @click.command(
     cls=LazyGroup,
-    commands=("bench", "demo", "doctor", "hardware", "info", "optimize", "report", "verify"),
+    commands=(
+        *("bench", "demo", "doctor", "hardware", "info", "methods", "optimize", "prune"),
+        *("report", "verify"),
+    ),
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.version_option(__version__, prog_name="mipnet")

@@ -9,8 +9,9 @@ from mipnet.pruning.compensate import mean_shifts
 from mipnet.pruning.data import Data
 from mipnet.pruning.job import Choice, Job
 from mipnet.pruning.mask import LayerMask, Mask, Provenance
-from mipnet.pruning.registry import prune, pruner, pruners, register_pruner
+from mipnet.pruning.registry import describe_methods, prune, pruner, pruners, register_pruner
 from mipnet.pruning.report import LayerReport, PruneReport, PruneResult
+from mipnet.pruning.saving import save_result
 from mipnet.pruning.tiles import TileGrid, tile_grids
 from mipnet.pruning.training import finetune, quality, train_mlp
 from mipnet.pruning.units import Group, Units, prunable_layers, units_of
@@ -36,6 +37,7 @@ __all__ = [
     "Units",
     "apply",
     "compact",
+    "describe_methods",
     "finetune",
     "mean_shifts",
     "methods",
@@ -45,6 +47,7 @@ __all__ = [
     "pruners",
     "quality",
     "register_pruner",
+    "save_result",
     "tile_grids",
     "train_mlp",
     "units_of",

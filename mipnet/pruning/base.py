@@ -71,6 +71,8 @@ class Pruner(ABC):
     name: ClassVar[str]
     source: ClassVar[str]
     needs: ClassVar[frozenset[str]]
+    #: What the method costs, in a word or two; derived from its needs when empty.
+    cost: ClassVar[str] = ""
     #: Whether ``keep=None`` is allowed: the method then decides by a rule of its own.
     decides: ClassVar[bool] = False
 

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mipnet.errors import MaskError
+from mipnet.pruning.files import replacing
 from mipnet.pruning.mask import LayerMask, Mask, Provenance, layer_mask
 
 FORMAT = "mipnet.mask"
@@ -32,7 +33,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def write_mask(mask: Mask, path: str | os.PathLike[str]) -> None:
-    """Write a mask; an existing file is replaced."""
+    """Write a mask; an existing file is replaced once the new one is complete."""
     arrays: Arrays = {}
     for name, layer in mask.layers.items():
         for part in PARTS:
@@ -45,7 +46,8 @@ def write_mask(mask: Mask, path: str | os.PathLike[str]) -> None:
         "layers": {name: _entry(layer) for name, layer in mask.layers.items()},
         "provenance": asdict(mask.provenance),
     }
-    save_file(arrays, Path(path), {FORMAT: json.dumps(header, allow_nan=False)})
+    with replacing(path) as target:
+        save_file(arrays, target, {FORMAT: json.dumps(header, allow_nan=False)})
 
 
 def read_mask(path: str | os.PathLike[str]) -> Mask:

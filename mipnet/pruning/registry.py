@@ -63,6 +63,29 @@ def pruners() -> tuple[str, ...]:
     return tuple(sorted(PRUNERS))
 
 
+def describe_methods() -> list[dict[str, Any]]:
+    """Names, needs, costs and sources of all registered methods, as plain values."""
+    found = []
+    for name in pruners():
+        cls = PRUNERS[name]
+        found.append(
+            {
+                "name": name,
+                "needs": sorted(cls.needs),
+                "cost": cls.cost or _cost(cls.needs),
+                "decides": cls.decides,
+                "source": cls.source,
+                "options": sorted(inspect.signature(cls).parameters),
+            }
+        )
+    return found
+
+
+def default_keep(method: str) -> float | None:
+    """Fraction of units kept when nobody says how much: half, or None for a rule of its own."""
+    return None if pruner(method).decides else 0.5
+
+
 def pruner(method: str, **options: Any) -> Pruner:
     """Return the method of that name with the given options.
 
@@ -134,6 +157,18 @@ def prune(
     """
     chosen = pruner(method, random_state=random_state, **options)
     return chosen.fit(network, data, budget, y=y, keep=keep)
+
+
+def _cost(needs: frozenset[str]) -> str:
+    """Tell what a method costs, by what it needs."""
+    for need, cost in (
+        ("training", "training"),
+        ("gradients", "backward passes"),
+        ("data", "forward passes"),
+    ):
+        if need in needs:
+            return cost
+    return "reads weights"
 
 
 def _faults(cls: type[Pruner]) -> list[str]:

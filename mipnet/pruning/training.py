@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mipnet.errors import MissingPackageError, NetworkError
 from mipnet.network import Affine, Network, ReLU
 from mipnet.network.layers import Conv, Layer
-from mipnet.pruning.apply import check_masked
+from mipnet.pruning.apply import check_masked, held
 from mipnet.pruning.mask import Mask
 from mipnet.pruning.torch_layers import Parameters, forward, from_torch, to_torch
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 Loss = Callable[["Tensor", "Tensor"], Any]
 Penalty = Callable[[Parameters], "Tensor"]
 EachEpoch = Callable[[int, Parameters], None]
@@ -118,8 +119,8 @@ def finetune(
     task : {"auto", "classification", "regression"}
         By ``auto``, whole-number or boolean ``y`` of shape (n,) means classification.
     mask : Mask, optional
-        The network must be masked by it. Removed units stay exactly 0: row, bias and columns at
-        0 have zero gradients.
+        The network must be masked by it. Whatever it holds at 0 stays exactly 0: rows, biases and
+        columns of removed units, and removed tiles.
     dtype : {"float64", "float32"}
         Of the training and of the result.
     optimizer : {"adam", "sgd"}
@@ -154,7 +155,7 @@ def finetune(
     inputs, targets = training_data(network, X, y, task)
     if mask is not None:
         check_masked(network, mask)
-    hooks = _Hooks(penalty, gates or {}, each_epoch)
+    hooks = _Hooks(penalty, gates or {}, each_epoch, {} if mask is None else held(network, mask))
     return replace(_train(network, inputs, targets, plan, hooks), dtype=dtype)
 
 
@@ -262,6 +263,7 @@ class _Hooks:
     penalty: Penalty | None
     gates: Mapping[str, Tensor]
     each_epoch: EachEpoch | None
+    held: Mapping[str, tuple[Flags, Flags]]
 
 
 def _train(
@@ -280,6 +282,12 @@ def _train(
     optimiser = method(tensors, lr=plan.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     generator = torch.Generator().manual_seed(plan.seed)
+    # Entries that stay as they are: without a gradient Adam never moves them.
+    still = [
+        (tensor, torch.from_numpy(flags))
+        for name, pair in hooks.held.items()
+        for tensor, flags in zip(parameters[name], pair, strict=True)
+    ]
     for epoch in range(plan.epochs):
         for rows in torch.randperm(len(x), generator=generator).split(plan.batch_size):
             optimiser.zero_grad()
@@ -287,6 +295,8 @@ def _train(
             if hooks.penalty is not None:
                 value = value + hooks.penalty(parameters)
             value.backward()
+            for tensor, flags in still:
+                tensor.grad.masked_fill_(flags, 0.0)
             optimiser.step()
             if plan.schedule == "cosine":
                 schedule.step()

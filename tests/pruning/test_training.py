@@ -7,7 +7,8 @@ from sklearn.datasets import load_digits
 
 from mipnet.errors import MaskError, MissingPackageError, NetworkError
 from mipnet.network import Affine, Flatten, Network, ReLU
-from mipnet.pruning import apply, compact, finetune, prune, train_mlp
+from mipnet.network.layers import Sigmoid
+from mipnet.pruning import Mask, apply, compact, finetune, prune, train_mlp
 
 DIGITS = load_digits()
 ORDER = np.random.default_rng(0).permutation(len(DIGITS.target))
@@ -212,3 +213,26 @@ def test_constant_and_relu_only_structures_survive():
     net = Network.sequential([Affine(np.zeros((10, 64)), np.zeros(10)), ReLU()])
     tuned = finetune(net, X[:100], Y[:100], epochs=1)
     assert tuned.shapes == net.shapes
+
+
+def test_a_mask_holds_what_gradients_alone_would_move():
+    pytest.importorskip("torch")
+    # A removed unit behind a sigmoid still puts out one half: its columns have gradients.
+    rng = np.random.default_rng(0)
+    net = Network.sequential(
+        [
+            Affine(rng.normal(size=(6, 64)), rng.normal(size=6)),
+            Sigmoid(),
+            Affine(rng.normal(size=(10, 6)), np.zeros(10)),
+        ]
+    )
+    mask = Mask.from_kept(net, {"affine0": [0, 2, 5]})
+    masked = apply(net, mask)
+    held = finetune(masked, X[:200], Y[:200], epochs=2, mask=mask)
+    assert apply(held, mask.fitted(held)).fingerprint == held.fingerprint
+    loose = finetune(masked, X[:200], Y[:200], epochs=2)
+    assert loose.by_name["affine1"].layer.weight[:, 1].any()
+    tiles = Mask.from_kept(net, {"affine0": rng.random(32) < 0.5}, tile=(4, 3))
+    held = finetune(apply(net, tiles), X[:200], Y[:200], epochs=2, mask=tiles)
+    assert apply(held, tiles.fitted(held)).fingerprint == held.fingerprint
+    assert held.by_name["affine0"].layer.weight.any()

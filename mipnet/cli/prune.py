@@ -1,0 +1,121 @@
+"""``mipnet prune``: a mask, and the small network it leaves, by any registered method."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mipnet.cli.output import echo_json
+
+if TYPE_CHECKING:
+    from mipnet.pruning import Budget, PruneReport
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUT = click.Path(dir_okay=False, path_type=Path)
+
+
+class Pair(click.ParamType[tuple[str, Any]]):
+    """``name=value``; the value is JSON where it can be, else text."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        """Return name and value."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not equals or not name:
+            self.fail(f"{value!r} is not of the form name=value", param, ctx)
+        try:
+            return name, json.loads(text)
+        except ValueError:
+            return name, text
+
+
+@click.command("prune")
+@click.argument("path", metavar="NET", type=FILE)
+@click.option("--method", required=True, help="A method of `mipnet methods`.")
+@click.option("--keep", type=float, help="Fraction of units to keep, 0 to 1.")
+@click.option("--budget", type=Pair(), help="Instead: parameters=N, macs=N or tiles=N at most.")
+@click.option("--tile", default=16, type=click.IntRange(1), help="Side of the tiles of --budget.")
+@click.option("--data", type=FILE, help="An .npz file with X and, for methods that train, y.")
+@click.option("--scope", type=click.Choice(["layer", "global"]), default="layer",
+              help="Whether every layer keeps the fraction, or all together.")  # fmt: skip
+@click.option("--compensate", type=click.Choice(["none", "mean"]), default="none",
+              help="Whether the mean of removed units joins the biases.")  # fmt: skip
+@click.option("--option", "options", type=Pair(), multiple=True, help="Option of the method.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Random seed.")
+@click.option("-o", "--mask", "mask_path", type=OUT, required=True, help="Mask file to write.")
+@click.option("--network", "network_path", type=OUT, help="Small network to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    *,
+    path: Path,
+    method: str,
+    keep: float | None,
+    budget: tuple[str, Any] | None,
+    tile: int,
+    data: Path | None,
+    scope: str,
+    compensate: str,
+    options: tuple[tuple[str, Any], ...],
+    seed: int,
+    mask_path: Path,
+    network_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Prune a network file: write the mask and, if asked, the compacted network.
+
+    Half of the units stay unless --keep or --budget says otherwise, or the method has a rule of
+    its own. NET is not changed. Nothing is written unless everything worked.
+    """
+    from mipnet.network.readers import load
+    from mipnet.pruning import prune, save_result
+    from mipnet.pruning.registry import default_keep
+
+    if keep is not None and budget is not None:
+        msg = "give --keep or --budget, not both"
+        raise click.UsageError(msg)
+    result = prune(
+        load(path),
+        method,
+        default_keep(method) if keep is None else keep,
+        data,
+        budget=None if budget is None else _budget(budget, tile),
+        random_state=seed,
+        scope=scope,
+        compensate=compensate,
+        **dict(options),
+    )
+    save_result(result, mask_path, network_path)
+    if as_json:
+        echo_json(_report(result.report) | {"mask": str(mask_path)})
+    else:
+        click.echo(str(result.report))
+
+
+def _budget(pair: tuple[str, Any], tile: int) -> Budget:
+    from mipnet.pruning import Macs, Parameters, Tiles
+
+    name, amount = pair
+    kinds: dict[str, Any] = {
+        "parameters": Parameters,
+        "macs": Macs,
+        "tiles": lambda amount: Tiles(amount, tile),
+    }
+    if name not in kinds:
+        msg = f"unknown budget {name!r}; there are {', '.join(kinds)}"
+        raise click.UsageError(msg)
+    chosen: Budget = kinds[name](amount)
+    return chosen
+
+
+def _report(report: PruneReport) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(report)

@@ -1,0 +1,105 @@
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from mipnet.cli import main
+from mipnet.network.readers import load
+from mipnet.network.readers.npz import save_npz
+from mipnet.pruning import Mask, compact, pruners, train_mlp
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(60, 4)), np.arange(60) % 3
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    pytest.importorskip("torch")
+    folder = tmp_path_factory.mktemp("prune")
+    save_npz(train_mlp(X, Y, (8, 6), epochs=2), folder / "net.npz")
+    np.savez(folder / "data.npz", X=X, y=Y)
+    return folder
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def test_methods_are_listed_with_needs_cost_and_source():
+    shown = run("methods")
+    assert shown.exit_code == 0
+    for name in pruners():
+        assert name in shown.output
+    found = json.loads(run("methods", "--json").output)["methods"]
+    assert [m["name"] for m in found] == list(pruners())
+    costs = {m["name"]: m["cost"] for m in found}
+    assert costs["magnitude"] == "reads weights"
+    assert costs["scratch"] == "training"
+    assert all(m["source"] for m in found)
+
+
+@pytest.mark.parametrize("method", pruners())
+def test_one_call_works_for_every_method(files, tmp_path, method):
+    mask, small = tmp_path / "mask.safetensors", tmp_path / "small.npz"
+    done = run(
+        "prune", files / "net.npz", "--method", method, "--keep", 0.5,
+        "--data", files / "data.npz", "-o", mask, "--network", small, "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.output)
+    assert report["method"] == method
+    assert report["keep_reached"] == 0.5
+    found = Mask.load(mask)
+    assert found.provenance.method == method
+    net = load(files / "net.npz")
+    found.check(net)
+    left = load(small)
+    assert left.n_parameters == report["parameters_after"] < net.n_parameters
+    if report["method"] in ("magnitude", "random"):
+        np.testing.assert_allclose(left(X), compact(net, found)(X), rtol=1e-12, atol=1e-12)
+
+
+def test_budgets_and_options_reach_the_method(files, tmp_path):
+    mask = tmp_path / "m"
+    done = run("prune", files / "net.npz", "--method", "magnitude", "--budget", "parameters=60",
+               "--option", "norm=l2", "--option", "bias=true", "-o", mask)  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "asked for 60 parameters, reached" in done.output
+    options = Mask.load(mask).provenance.options
+    assert (options["norm"], options["bias"]) == ("l2", True)
+    assert options["budget"] == {"currency": "parameters", "amount": 60}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--method", "magic"), "unknown pruning method 'magic'"),
+        (("--method", "random", "--keep", 0.5, "--budget", "macs=3"), "not both"),
+        (("--method", "random", "--budget", "watts=3"), "unknown budget 'watts'"),
+        (("--method", "random", "--budget", "macs=1"), "cannot be reached"),
+        (("--method", "random", "--budget", "macs"), "name=value"),
+        (("--method", "random", "--keep", 2), "fraction of units"),
+        (("--method", "scratch"), "pass data="),
+        (("--method", "random", "--network", "net.xyz"), "'.xyz' files"),
+        (("--method", "random", "--option", "colour=1"), r"no options ['colour']"),
+    ],
+)
+def test_bad_requests_write_nothing(files, tmp_path, arguments, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("prune", files / "net.npz", *arguments, "-o", "mask")
+    assert done.exit_code == 2
+    assert message in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_of_the_wrong_width_are_refused(files, tmp_path):
+    np.savez(tmp_path / "d.npz", X=X[:, :3])
+    np.savez(tmp_path / "e.npz", inputs=X)
+    (tmp_path / "f.npz").write_bytes(b"nothing")
+    for name, message in (("d", "(60, 3)"), ("e", "entry X"), ("f", "must be an .npz file")):
+        done = run("prune", files / "net.npz", "--method", "random", "--data",
+                   tmp_path / f"{name}.npz", "-o", tmp_path / "mask")  # fmt: skip
+        assert done.exit_code == 2
+        assert message in done.output
+        assert not (tmp_path / "mask").exists()
