@@ -55,6 +55,7 @@ _PUBLIC = {
     "VerifyResult": "mipnet.search",
     "train_mlp": "mipnet.pruning",
     "hardware": "mipnet.hardware",
+    "difference_bounds": "mipnet.certify",
 }
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from mipnet.bounds import compute_bounds as compute_bounds
     from mipnet.bounds import load_bounds as load_bounds
     from mipnet.bounds import save_bounds as save_bounds
+    from mipnet.certify import difference_bounds as difference_bounds
     from mipnet.embedding import NetworkBlock as NetworkBlock
     from mipnet.embedding import add_ensemble as add_ensemble
     from mipnet.embedding import add_free_layer as add_free_layer
@@ -119,6 +121,7 @@ __all__ = [
     "certified_radius",
     "compact",
     "compute_bounds",
+    "difference_bounds",
     "find_adversarial",
     "finetune",
     "hardware",

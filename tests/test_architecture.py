@@ -43,6 +43,7 @@ FLOORS = {
     "mipnet.hardware": 4,
     "mipnet.search": 5,
     "mipnet.embedding": 5,
+    "mipnet.certify": 6,
     "mipnet.bench": 6,
     "mipnet.learning": 6,
     "mipnet.testing": 6,

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialise
 
 from mipnet.errors import MaskError
-from mipnet.pruning.files import replacing
+from mipnet.network.writers.base import replace_file
 from mipnet.pruning.mask import LayerMask, Mask, Provenance, layer_mask
 
 FORMAT = "mipnet.mask"
@@ -34,6 +34,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 def write_mask(mask: Mask, path: str | os.PathLike[str]) -> None:
     """Write a mask; an existing file is replaced once the new one is complete."""
+    replace_file(Path(path), mask_content(mask))
+
+
+def mask_content(mask: Mask) -> bytes:
+    """Content of the file of a mask."""
     arrays: Arrays = {}
     for name, layer in mask.layers.items():
         for part in PARTS:
@@ -46,8 +51,7 @@ def write_mask(mask: Mask, path: str | os.PathLike[str]) -> None:
         "layers": {name: _entry(layer) for name, layer in mask.layers.items()},
         "provenance": asdict(mask.provenance),
     }
-    with replacing(path) as target:
-        save_file(arrays, target, {FORMAT: json.dumps(header, allow_nan=False)})
+    return serialise(arrays, {FORMAT: json.dumps(header, allow_nan=False)})
 
 
 def read_mask(path: str | os.PathLike[str]) -> Mask:

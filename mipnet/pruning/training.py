@@ -296,7 +296,8 @@ def _train(
                 value = value + hooks.penalty(parameters)
             value.backward()
             for tensor, flags in still:
-                tensor.grad.masked_fill_(flags, 0.0)
+                if tensor.grad is not None:
+                    tensor.grad.masked_fill_(flags, 0.0)
             optimiser.step()
             if plan.schedule == "cosine":
                 schedule.step()

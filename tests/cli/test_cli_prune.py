@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from mipnet.cli import main
 from mipnet.network.readers import load
-from mipnet.network.readers.npz import save_npz
+from mipnet.network.writers import save_npz
 from mipnet.pruning import Mask, compact, pruners, train_mlp
 
 RNG = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def test_budgets_and_options_reach_the_method(files, tmp_path):
         (("--method", "random", "--budget", "macs"), "name=value"),
         (("--method", "random", "--keep", 2), "fraction of units"),
         (("--method", "scratch"), "pass data="),
-        (("--method", "random", "--network", "net.xyz"), "'.xyz' files"),
+        (("--method", "random", "--network", "net.xyz"), "net.xyz: no writer"),
         (("--method", "random", "--option", "colour=1"), r"no options ['colour']"),
     ],
 )
@@ -103,3 +103,30 @@ def test_data_of_the_wrong_width_are_refused(files, tmp_path):
         assert done.exit_code == 2
         assert message in done.output
         assert not (tmp_path / "mask").exists()
+
+
+def test_a_convolutional_network_comes_and_goes_as_onnx(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from mipnet.network import Affine, Flatten, Network, ReLU
+    from mipnet.network.layers import Conv, MaxPool
+    from mipnet.network.writers import save
+
+    layers = [
+        Conv(RNG.normal(size=(6, 1, 3, 3)), RNG.normal(size=6), padding=1), ReLU(),
+        MaxPool((2, 2)), Conv(RNG.normal(size=(4, 6, 3, 3)), RNG.normal(size=4)), ReLU(),
+        Flatten(), Affine(RNG.normal(size=(3, 16)), RNG.normal(size=3)),
+    ]  # fmt: skip
+    save(Network.sequential(layers, (1, 8, 8)), tmp_path / "net.onnx")
+    done = run("prune", tmp_path / "net.onnx", "--method", "magnitude", "-o", tmp_path / "mask",
+               "--network", tmp_path / "small.onnx", "--budget", "macs=1500")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    net, mask = load(tmp_path / "net.onnx"), Mask.load(tmp_path / "mask")
+    x = RNG.normal(size=(5, 1, 8, 8))
+    session = onnxruntime.InferenceSession(tmp_path / "small.onnx")
+    (name,) = (i.name for i in session.get_inputs())
+    kind = np.float64 if session.get_inputs()[0].type == "tensor(double)" else np.float32
+    out = np.concatenate([session.run(None, {name: row[None].astype(kind)})[0] for row in x])
+    wanted = compact(net, mask)(x)
+    np.testing.assert_allclose(out, wanted, rtol=1e-9 if kind is np.float64 else 1e-4)
+    assert out.shape == (5, 3)

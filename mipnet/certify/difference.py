@@ -1,0 +1,274 @@
+"""Proven bounds on how far two networks are apart."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.bounds import compute_bounds
+from mipnet.bounds.crown import Relaxations, refine
+from mipnet.bounds.interval import input_interval
+from mipnet.certify.expand import expanded
+from mipnet.certify.joint import FIRST, SECOND, matched, node_by_node, side_by_side
+from mipnet.certify.relu_difference import ReluDifference
+from mipnet.errors import QueryError, RegionError
+from mipnet.network import INPUT, Interval, Network
+from mipnet.pruning import Mask, PruneResult, apply
+from mipnet.region import Box, Region
+from mipnet.rounding import UNIT, down, up
+from mipnet.search import minimize
+
+Array = npt.NDArray[np.float64]
+
+#: Ways to refine bounds.
+REFINEMENTS = ("none", "mip")
+
+
+@dataclass(frozen=True)
+class DifferenceBounds:
+    """Bounds of ``pruned(x) - dense(x)`` over a region, output by output.
+
+    Attributes
+    ----------
+    lower, upper : array, shape (n_outputs,)
+        Proven, rounded outward.
+    separate_lower, separate_upper : array, shape (n_outputs,)
+        What bounding each network alone proves.
+    method : {"equal", "propagation", "separate", "mip"}
+        The last method that tightened them: ``equal`` where the networks are the same,
+        ``propagation`` of differences node by node, ``separate`` where nodes cannot be matched.
+    seconds : float
+    """
+
+    lower: Array
+    upper: Array
+    separate_lower: Array
+    separate_upper: Array
+    method: str
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def largest(self) -> float:
+        """Bound of the absolute difference of any output."""
+        return float(np.maximum(np.abs(self.lower), np.abs(self.upper)).max(initial=0.0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "lower": self.lower.tolist(),
+            "upper": self.upper.tolist(),
+            "largest": self.largest,
+            "method": self.method,
+        }
+
+
+def difference_bounds(
+    dense: Network,
+    pruned: Network | PruneResult | Mask,
+    region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    *,
+    refinement: str = "none",
+    time_limit: float | None = None,
+    threads: int = 1,
+) -> DifferenceBounds:
+    r"""Bounds of ``pruned(x) - dense(x)`` for all inputs of a region, in exact arithmetic.
+
+    Differences travel from node to node, with what they depend on: a removed unit is a difference
+    of minus its value, a kept one of what reached it, so that what the networks share cancels. Both
+    networks and all differences are one graph, bounded by CROWN (Zhang et al., NeurIPS 2018) with
+    every rounding charged, rectifiers by
+    :class:`~mipnet.certify.relu_difference.ReluDifference`. Never looser than bounding each network alone.
+
+    Parameters
+    ----------
+    dense : Network
+    pruned : Network, PruneResult or Mask
+        A network of the same nodes and shapes (masked, fine-tuned, with dropped weights), what a
+        pruner returned, or a mask to apply. Another network is bounded output against output.
+    region : Region or (lower, upper), optional
+        The input bounds of the dense network when absent.
+    refinement : {"none", "mip"}
+        ``mip`` minimises and maximises every difference over both networks as one program; its
+        bound counts, whether it gets to an end or not.
+    time_limit : float, optional
+        Seconds for all programs together.
+    threads : int
+        Of the solver.
+
+    Returns
+    -------
+    DifferenceBounds
+
+    Raises
+    ------
+    QueryError
+        When the networks have other inputs or outputs, or the refinement is unknown.
+    RegionError
+        When the region does not fit.
+
+    Examples
+    --------
+    >>> from mipnet.network.readers import load
+    >>> net = load([([[1.0], [0.5]], [0.0, 0.0]), ([[1.0, 1.0]], [0.0])])
+    >>> found = difference_bounds(net, Mask.from_kept(net, {net.nodes[0].name: [0]}), (0.0, 1.0))
+    >>> round(found.largest, 6)
+    0.5
+    """
+    start = time.perf_counter()
+    if refinement not in REFINEMENTS:
+        msg = f"unknown refinement {refinement!r}; there are {', '.join(REFINEMENTS)}"
+        raise QueryError(msg)
+    other, whole = _second(dense, pruned)
+    if dense.input_shape != other.input_shape or dense.n_outputs != other.n_outputs:
+        msg = f"the networks have inputs {dense.input_shape}, {other.input_shape} and "
+        msg += f"{dense.n_outputs}, {other.n_outputs} outputs: there is no difference"
+        raise QueryError(msg)
+    where = as_region(dense, region)
+    alone = _apart(dense, other, where)
+    ends, method = alone, "separate"
+    if whole is not None:
+        joint = node_by_node(dense, whole)
+        if joint is None:
+            zero = np.zeros(dense.n_outputs)
+            ends, method = Interval(zero, zero), "equal"
+        else:
+            found = propagate(joint, where)
+            ends, method = found.intersect(alone), "propagation"
+    else:
+        joint = side_by_side(dense, other)
+        found = compute_bounds(joint, where, "crown").output.reshape((dense.n_outputs,))
+        ends = Interval(found.lower[0], found.upper[0]).intersect(alone)
+    if refinement == "mip" and method != "equal":
+        joint = side_by_side(dense, other)
+        ends, method = _by_programs(joint, where, ends, time_limit, threads), "mip"
+    seconds = time.perf_counter() - start
+    return DifferenceBounds(ends.lower, ends.upper, alone.lower, alone.upper, method, seconds)
+
+
+def as_region(
+    network: Network, region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None
+) -> Region:
+    """Region of a network: given, from bounds, or from its own input bounds.
+
+    Raises
+    ------
+    RegionError
+        When it does not fit.
+    """
+    if region is None:
+        box = network.input_box()
+        region = (box.lower[0], box.upper[0])
+    if not isinstance(region, Region):
+        lower, upper = (np.asarray(end, dtype=np.float64).reshape(-1) for end in region)
+        ends = [np.broadcast_to(e, network.n_inputs) if e.size == 1 else e for e in (lower, upper)]
+        region = Box(ends[0], ends[1])
+    if region.n_inputs != network.n_inputs:
+        msg = f"the region has {region.n_inputs} inputs, the network {network.n_inputs}"
+        raise RegionError(msg)
+    return region
+
+
+def propagate(joint: Network, region: Region) -> Interval:
+    """CROWN over a graph of differences, which is tightened where a rectifier is undecided.
+
+    Parameters
+    ----------
+    joint : Network
+        From :func:`~mipnet.certify.joint.node_by_node`.
+    region : Region
+
+    Returns
+    -------
+    Interval, shape (n_outputs,)
+    """
+    read: dict[str, list[str]] = {}
+    for node in joint.nodes:
+        if isinstance(node.layer, ReluDifference):
+            read.setdefault(node.inputs[0], []).append(node.name)
+    intervals = {INPUT: input_interval(joint, region)}
+    relaxations = Relaxations(joint, intervals)
+    decisive = _deciders(joint)
+    pairs = {d: joint.by_name[names[0]].inputs[1:] for d, names in read.items()}
+    for node in joint.nodes:
+        box = node.layer.interval(*(intervals[i] for i in node.inputs))
+        if node.name in pairs:
+            before, after = (intervals[name] for name in pairs[node.name])
+            size = before.magnitude + after.magnitude
+            apart = Interval(
+                down(after.lower - before.upper, UNIT * size),
+                up(after.upper - before.lower, UNIT * size),
+            )
+            box = box.intersect(apart)
+        intervals[node.name] = box
+        chosen = None
+        if node.name == joint.output:
+            chosen = np.ones(box.lower.shape, bool)
+        elif node.name in pairs:
+            dead = (before.upper <= 0.0) & (after.upper <= 0.0)
+            chosen = ~dead & (box.upper > box.lower)
+        elif node.name in decisive:
+            chosen = decisive[node.name].unstable(box)
+        if chosen is not None and chosen.any():
+            intervals[node.name] = refine(relaxations, region, node.name, chosen)
+    final = intervals[joint.output].reshape((joint.n_outputs,))
+    return Interval(final.lower[0], final.upper[0])
+
+
+def _deciders(joint: Network) -> dict[str, Any]:
+    """One nonlinear reader of every node of the two networks that has one."""
+    return {
+        node.inputs[0]: node.layer
+        for node in joint.nodes
+        if node.layer.nonlinear and node.name.startswith((FIRST, SECOND))
+    }
+
+
+def _second(dense: Network, pruned: Network | PruneResult | Mask) -> tuple[Network, Network | None]:
+    """Network to compare with, and the same function in the shapes of the dense one."""
+    if isinstance(pruned, Mask):
+        pruned = apply(dense, pruned)
+    if isinstance(pruned, PruneResult):
+        whole = expanded(pruned.masked, pruned.network)
+        return pruned.network, whole if whole is not None and matched(dense, whole) else None
+    return pruned, pruned if matched(dense, pruned) else None
+
+
+def _apart(first: Network, second: Network, region: Region) -> Interval:
+    """Difference of the bounds of each network."""
+    boxes = [compute_bounds(n, region, "crown").output for n in (first, second)]
+    before, after = (box.reshape((first.n_outputs,)) for box in boxes)
+    size = before.magnitude + after.magnitude
+    lower = down(after.lower - before.upper, UNIT * size)
+    upper = up(after.upper - before.lower, UNIT * size)
+    return Interval(lower[0], upper[0])
+
+
+def _by_programs(
+    joint: Network,
+    region: Region,
+    ends: Interval,
+    time_limit: float | None,
+    threads: int,
+) -> Interval:
+    """Bounds of every difference by branch and bound over both networks."""
+    lower, upper = ends.lower.copy(), ends.upper.copy()
+    left = 2 * lower.size
+    until = None if time_limit is None else time.perf_counter() + time_limit
+    for k in range(lower.size):
+        for sign in (1.0, -1.0):
+            objective = np.zeros(lower.size)
+            objective[k] = sign
+            limit = None if until is None else max(0.0, until - time.perf_counter()) / left
+            found = minimize(joint, objective, region, time_limit=limit, threads=threads)
+            left -= 1
+            if found.status in ("inconsistent", "error"):
+                continue
+            if sign > 0.0:
+                lower[k] = max(lower[k], found.bound)
+            else:
+                upper[k] = min(upper[k], -found.bound)
+    return Interval(lower, upper)
