@@ -81,7 +81,8 @@ def difference_bounds(
     of minus its value, a kept one of what reached it, so that what the networks share cancels. Both
     networks and all differences are one graph, bounded by CROWN (Zhang et al., NeurIPS 2018) with
     every rounding charged, rectifiers by
-    :class:`~mipnet.certify.relu_difference.ReluDifference`. Never looser than bounding each network alone.
+    :class:`~mipnet.certify.relu_difference.ReluDifference`. Never looser than bounding each
+    network alone.
 
     Parameters
     ----------
