@@ -39,8 +39,8 @@ FLOOR = 1e-3
 #: Colours of the page by their number, and of the clocks in their order,
 #: those of the preparation first.
 COLOURS = (
-    *("#2b2a28", "#2a6db0", "#c4516c", "#117a6b", "#b07d12"),
-    *("#6b4c9a", "#4f9fc0", "#6b7d1e", "#882255", "#8a857b"),
+    *("#2b2a28", "#2a6db0", "#c4516c", "#0b5f54", "#b07d12"),
+    *("#6b4c9a", "#3f8fb3", "#6b7d1e", "#882255", "#8a857b"),
 )
 CLOCK_COLOURS = (
     *("#cfc7b8", "#b3a58d", "#8f7f66"),
