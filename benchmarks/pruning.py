@@ -131,8 +131,16 @@ def measured(cell: Record, net: Network, data: Split, given: argparse.Namespace)
     raw = small = net
     if cell["method"] != "dense":
         try:
+            # Our own method is told the region; nobody else asks for it.
+            options = {"radius": RADIUS[cell["data"]]} if cell["method"] == "mip" else {}
             result = prune(
-                net, cell["method"], cell["keep"], data.X, data.y, random_state=cell["seed"]
+                net,
+                cell["method"],
+                cell["keep"],
+                data.X,
+                data.y,
+                random_state=cell["seed"],
+                **options,
             )
         except MipnetError as error:
             return {"status": "refused", "detail": str(error).splitlines()[0]}

@@ -4,7 +4,8 @@ from pruning_cases import mlp
 from sklearn.datasets import load_digits
 
 from mipnet.errors import MaskError
-from mipnet.network import Affine, Network, ReLU
+from mipnet.network import Affine, Flatten, Network, ReLU
+from mipnet.network.layers import Conv
 from mipnet.pruning import prune, pruner, train_mlp
 from mipnet.pruning.base import Job
 from mipnet.pruning.methods.spr import perspective
@@ -162,6 +163,30 @@ def test_budget_starts_and_bad_options(digits):
     ):
         with pytest.raises(MaskError, match=match):
             prune(digits, "spr", 0.5, X, Y, **options, **wrong)
+
+
+@pytest.mark.parametrize("name", ["spr", "elastic_net"])
+def test_channels_that_fall_together_survive_together(name):
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(4, 1, 2, 2))
+    first[[0, 2, 3]] = 0.0
+    net = Network.sequential(
+        [
+            Conv(first, np.zeros(4)),
+            ReLU(),
+            Conv(rng.normal(size=(4, 2, 1, 1)), np.ones(4), groups=2),
+            ReLU(),
+            Flatten(),
+            Affine(rng.normal(size=(2, 16)), [0.0, 0.0]),
+        ],
+        (1, 3, 3),
+    )
+    x, y = rng.normal(size=(12, 1, 3, 3)), np.arange(12) % 2
+    # Channels 0 and 1 are one group of the second convolution, 2 and 3 the other.
+    mask = prune(net, name, None, x, y, epochs=0, finetune_epochs=0, tolerance=-1.0).mask
+    assert mask.layers["conv0"].kept.tolist() == [0, 1]
+    trained = prune(net, name, None, x, y, epochs=2, finetune_epochs=1)
+    assert trained.network.shapes["conv0"][0] in {2, 4}
 
 
 def test_scratch_uses_the_architecture_alone():

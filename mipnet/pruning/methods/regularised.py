@@ -14,6 +14,7 @@ from mipnet.errors import MaskError
 from mipnet.network import Affine, Layer, Network
 from mipnet.network.layers import Conv
 from mipnet.pruning.base import Array, Choice, Job, Pruner
+from mipnet.pruning.layout import layout
 from mipnet.pruning.mask import Mask
 from mipnet.pruning.torch_layers import Parameters
 from mipnet.pruning.training import Penalty, finetune, initialised, quality
@@ -166,13 +167,23 @@ class Regularised(Pruner):
     ) -> dict[str, Indices]:
         """Units that keep more than a share of their weights above the threshold."""
         threshold = self.threshold(job, trained)
-        kept = {}
-        for name, values in scores.items():
+        shares = {}
+        for name in scores:
             weight = trained.by_name[name].layer.parameters[0]
-            share = (np.abs(weight) > threshold).reshape(len(weight), -1).mean(axis=1)
-            found = np.flatnonzero(share > self.survivors)
-            # A layer is never emptied; its best unit stays.
-            kept[name] = found if found.size else np.array([int(np.argmax(values))])
+            shares[name] = (np.abs(weight) > threshold).reshape(len(weight), -1).mean(axis=1)
+        found = layout(trained)
+        alive, leader = found.join(shares) > self.survivors, found.leader
+        # What falls together stays when any of it survives; what has no choice stays.
+        stays = np.zeros(found.count, bool)
+        stays[leader[alive & (leader >= 0)]] = True
+        stays = np.where(leader < 0, True, stays[leader])
+        kept = {}
+        for name, flags in found.split(stays.astype(np.float64)).items():
+            units = np.flatnonzero(flags)
+            # A layer is never emptied; its best unit stays, with what falls together with it.
+            lead = leader[found.start[name] : found.start[name] + flags.size]
+            best = lead == lead[int(np.argmax(scores[name]))]
+            kept[name] = units if units.size else np.flatnonzero(best)
         return kept
 
     def threshold(self, job: Job, trained: Network) -> float:
