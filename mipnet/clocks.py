@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal
+
+import numpy as np
+
+from mipnet.errors import QueryError
 
 Clock = Literal["prune", "attack", "bound", "build", "solve", "check"]
 
@@ -37,6 +42,26 @@ class Clocks:
     def __add__(self, other: Clocks) -> Clocks:
         mine, theirs = asdict(self), asdict(other)
         return Clocks(**{name: mine[name] + theirs[name] for name in mine})
+
+
+def seconds(what: str, value: float) -> float:
+    """Return a number of seconds, or any other amount.
+
+    Raises
+    ------
+    QueryError
+        When it is no finite number of at least 0.
+    """
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not (math.isfinite(value) and value >= 0.0):
+        msg = f"{what} must be a finite number >= 0, not {value!r}"
+        raise QueryError(msg)
+    return float(value)
+
+
+def stopwatch(time_limit: float | None) -> Stopwatch:
+    """Stopwatch over the time limit of a call, which is checked; see :func:`seconds`."""
+    return Stopwatch(None if time_limit is None else seconds("time_limit", time_limit))
 
 
 class Stopwatch:

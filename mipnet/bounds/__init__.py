@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy.typing as npt
+
 from mipnet.bounds.cascade import alpha_bounds, lp_bounds
 from mipnet.bounds.crown import crown_bounds
-from mipnet.bounds.data import Bounds, PhaseCount, Violation
+from mipnet.bounds.data import Bounds, PhaseCount, Violation, as_region
 from mipnet.bounds.interval import interval_bounds
 from mipnet.bounds.milp import milp_bounds
 from mipnet.bounds.storage import load_bounds, save_bounds
-from mipnet.errors import BoundsError
+from mipnet.clocks import seconds
+from mipnet.errors import BoundsError, QueryError
 from mipnet.network import Network
 from mipnet.region import Region
 
@@ -18,7 +21,7 @@ METHODS = ("interval", "crown", "alpha", "lp", "milp")
 
 def compute_bounds(
     network: Network,
-    region: Region,
+    region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None,
     method: str = "crown",
     *,
     budget: float | None = None,
@@ -29,7 +32,7 @@ def compute_bounds(
     Parameters
     ----------
     network : Network
-    region : Region
+    region : Region or (lower, upper)
     method : {"interval", "crown", "alpha", "lp", "milp"}
         ``alpha`` adds optimised slopes to CROWN; ``lp`` and ``milp`` add linear or mixed-integer
         programs to those, each for the neurons still unstable and while it pays.
@@ -42,9 +45,16 @@ def compute_bounds(
     ------
     BoundsError
         When the method is unknown.
+    QueryError
+        When budget or threads make no sense.
     RegionError
         When the region does not fit the network.
     """
+    region = as_region(network, region)
+    budget = None if budget is None else seconds("budget", budget)
+    if threads < 1:
+        msg = f"threads must be at least 1, not {threads}"
+        raise QueryError(msg)
     if method == "interval":
         return interval_bounds(network, region)
     if method == "crown":
@@ -88,6 +98,7 @@ __all__ = [
     "PhaseCount",
     "Violation",
     "alpha_bounds",
+    "as_region",
     "compute_bounds",
     "crown_bounds",
     "first_bounds",

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
+from mipnet.errors import RegionError
 from mipnet.network import INPUT, Interval, Layer, Network
 from mipnet.network.layers.base import Array, Flags
+from mipnet.region import Box, Region
 
 
 @dataclass(frozen=True)
@@ -144,3 +147,31 @@ class Bounds:
                 seen = float(value[item].reshape(-1)[neuron])
                 return Violation(name, neuron, seen, float(low), float(high))
         return None
+
+
+def as_region(
+    network: Network, region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None
+) -> Region:
+    """Region of a network: given, from bounds, or from its own input bounds.
+
+    Raises
+    ------
+    RegionError
+        When it does not fit.
+    """
+    if region is None:
+        box = network.input_box()
+        region = (box.lower[0], box.upper[0])
+    if not isinstance(region, Region):
+        ends = [np.asarray(end, dtype=np.float64).reshape(-1) for end in region]
+        n = network.n_inputs
+        if len(ends) != 2 or any(end.size not in {1, n} for end in ends):
+            sizes = " and ".join(str(end.size) for end in ends)
+            msg = f"bounds have {sizes} values for {n} inputs"
+            raise RegionError(msg)
+        low, high = (np.broadcast_to(end, (n,)) for end in ends)
+        region = Box(low, high)
+    if region.n_inputs != network.n_inputs:
+        msg = f"the region has {region.n_inputs} inputs, the network {network.n_inputs}"
+        raise RegionError(msg)
+    return region

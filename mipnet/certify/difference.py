@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.bounds import compute_bounds
+from mipnet.bounds import as_region, compute_bounds
 from mipnet.bounds.crown import Relaxations, refine
 from mipnet.bounds.interval import input_interval
 from mipnet.certify.expand import expanded
 from mipnet.certify.joint import FIRST, SECOND, matched, node_by_node, side_by_side
 from mipnet.certify.relu_difference import ReluDifference
-from mipnet.errors import QueryError, RegionError
+from mipnet.errors import QueryError
 from mipnet.network import INPUT, Interval, Network
 from mipnet.pruning import Mask, PruneResult, apply
-from mipnet.region import Box, Region
+from mipnet.region import Region
 from mipnet.rounding import UNIT, down, up
 from mipnet.search import minimize
 
@@ -148,29 +148,6 @@ def difference_bounds(
         ends, method = _by_programs(joint, where, ends, time_limit, threads), "mip"
     seconds = time.perf_counter() - start
     return DifferenceBounds(ends.lower, ends.upper, alone.lower, alone.upper, method, seconds)
-
-
-def as_region(
-    network: Network, region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None
-) -> Region:
-    """Region of a network: given, from bounds, or from its own input bounds.
-
-    Raises
-    ------
-    RegionError
-        When it does not fit.
-    """
-    if region is None:
-        box = network.input_box()
-        region = (box.lower[0], box.upper[0])
-    if not isinstance(region, Region):
-        lower, upper = (np.asarray(end, dtype=np.float64).reshape(-1) for end in region)
-        ends = [np.broadcast_to(e, network.n_inputs) if e.size == 1 else e for e in (lower, upper)]
-        region = Box(ends[0], ends[1])
-    if region.n_inputs != network.n_inputs:
-        msg = f"the region has {region.n_inputs} inputs, the network {network.n_inputs}"
-        raise RegionError(msg)
-    return region
 
 
 def propagate(joint: Network, region: Region) -> Interval:

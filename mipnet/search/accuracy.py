@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mipnet.choice import Choice, solvable
 from mipnet.choice import label as choice_label
-from mipnet.clocks import Stopwatch
+from mipnet.clocks import Stopwatch, seconds
 from mipnet.errors import QueryError, RegionError, SolverError
 from mipnet.network import Network
 from mipnet.network.layers.base import Array
@@ -90,8 +90,8 @@ def robust_accuracy(
     RegionError
         When a sample is NaN or lies outside the domain; names the sample.
     """
-    watch = Stopwatch(None if total_time is None else _seconds("total_time", total_time))
-    limit = math.inf if time_limit is None else _seconds("time_limit", time_limit)
+    watch = Stopwatch(None if total_time is None else seconds("total_time", total_time))
+    limit = math.inf if time_limit is None else seconds("time_limit", time_limit)
     if isinstance(jobs, bool) or not isinstance(jobs, int) or (jobs < 1 and jobs != -1):
         msg = f"jobs must be at least 1, or -1 for every core, not {jobs!r}"
         raise QueryError(msg)
@@ -270,13 +270,6 @@ def _fits(
 
 def _plain(side: npt.ArrayLike | None) -> Array | None:
     return None if side is None else np.asarray(side, dtype=np.float64).reshape(-1)
-
-
-def _seconds(what: str, value: float) -> float:
-    if isinstance(value, bool) or not (math.isfinite(value) and value >= 0.0):
-        msg = f"{what} must be a finite number >= 0, not {value!r}"
-        raise QueryError(msg)
-    return float(value)
 
 
 @contextmanager

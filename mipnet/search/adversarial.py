@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mipnet.bounds.storage import region_digest
 from mipnet.choice import Choice, solvable
-from mipnet.clocks import Stopwatch
+from mipnet.clocks import stopwatch
 from mipnet.errors import QueryError, RegionError
 from mipnet.network import Network
 from mipnet.network.layers.base import Array
@@ -109,7 +109,7 @@ def find_adversarial(
     elif region.n_inputs != net.n_inputs:
         msg = f"the region has {region.n_inputs} inputs, the network {net.n_inputs}"
         raise RegionError(msg)
-    watch = Stopwatch(time_limit)
+    watch = stopwatch(time_limit)
     settings = Settings(bounds, solvable(formulation, net), restarts, threads, seed)
     decision = Decision(net, region, stack, watch, settings)
     pruned: list[ClauseResult] = []

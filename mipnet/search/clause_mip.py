@@ -35,6 +35,8 @@ class ClauseMip:
     bounds: Bounds
     time: Stopwatch
     encoding: Encoding = field(init=False)
+    _seen: bool = field(init=False, default=False)
+    _asked: ProgramArrays | None = field(init=False, default=None)
 
     def run(self) -> None:
         """Ask about every open clause, the most promising first."""
@@ -92,6 +94,7 @@ class ClauseMip:
                 doubtful = answer.delicate or answer.nodes <= 1
                 if doubtful and answer.status is Status.CUTOFF:
                     answer = self.second_opinion(arrays, answer)
+                self._asked = arrays
             return answer
 
         def settled(answer: Solution) -> bool:
@@ -138,6 +141,22 @@ class ClauseMip:
         )
         return first if second.status is Status.CUTOFF else second
 
+    def sees(self) -> bool:
+        """Whether the solver solves the program it was asked, with the inputs at a known point.
+
+        One that calls everything infeasible, or dominated, is found out.
+        """
+        arrays, inputs = self._asked, self.encoding.inputs
+        if not self._seen and arrays is not None:
+            lower, upper = arrays.lower.copy(), arrays.upper.copy()
+            lower[inputs] = upper[inputs] = self.question.region.centre
+            fixed = replace(arrays, lower=lower, upper=upper)
+            left = self.time.left
+            limits = Limits(time=None if left is None else max(left, 1.0))
+            answer = solve(fixed, limits=limits, seed=self.question.settings.seed)
+            self._seen = answer.status is Status.OPTIMAL
+        return self._seen
+
     def judge(self, answer: Solution, i: int, margin: float) -> None:
         """Turn a solver answer into a result; only an exhausted search excludes a clause."""
         question = self.question
@@ -152,6 +171,8 @@ class ClauseMip:
         reached = float(question.clauses[i].margin(outputs).max())
         if proven and reached > -margin:
             question.leave_open(i, "the solver excludes a point that exists")
+        elif proven and not self.sees():
+            question.leave_open(i, "the solver finds no solution where one is known")
         elif proven:
             detail = answer.status.value
             question.exclude(i, "mip", nodes=answer.nodes, detail=detail, bound=bound)

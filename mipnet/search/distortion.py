@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.choice import Choice, solvable
-from mipnet.clocks import Stopwatch
+from mipnet.clocks import Stopwatch, seconds, stopwatch
 from mipnet.errors import QueryError, RegionError
 from mipnet.network import Network
 from mipnet.network.layers.base import Array
@@ -117,7 +117,7 @@ def minimal_distortion(
     RegionError
         When the domain is empty, does not hold ``x``, or has no finite bounds and the norm is l0.
     """
-    watch = Stopwatch(None if time_limit is None else _checked("time_limit", time_limit))
+    watch = stopwatch(time_limit)
     question = _Question.build(
         network, x, classes=(label, target), norm=norm, domain=(lower, upper), most=max_radius
     )
@@ -176,7 +176,7 @@ def certified_radius(
     if method not in {"bounds", "exact"}:
         msg = f"unknown method {method!r}; known: bounds, exact"
         raise QueryError(msg)
-    watch = Stopwatch(None if time_limit is None else _checked("time_limit", time_limit))
+    watch = stopwatch(time_limit)
     question = _Question.build(
         network, x, classes=(label, target), norm=norm, domain=(lower, upper), most=max_radius
     )
@@ -229,7 +229,7 @@ class _Question:
         whole = np.inf
         if lower is not None and upper is not None:
             whole = reach(norm, centre, lower, upper)
-        cap = whole if most is None else min(whole, _checked("max_radius", most))
+        cap = whole if most is None else min(whole, seconds("max_radius", most))
         endless = not math.isfinite(cap)
         if endless:
             cap = _OPEN_END * _size(centre)
@@ -364,10 +364,3 @@ def _spread(bound: npt.ArrayLike | None, n: int) -> Array | None:
     if bound is None:
         return None
     return np.broadcast_to(np.asarray(bound, dtype=np.float64).reshape(-1), (n,))
-
-
-def _checked(what: str, value: float) -> float:
-    if isinstance(value, bool) or not (math.isfinite(value) and value >= 0.0):
-        msg = f"{what} must be a finite number >= 0, not {value!r}"
-        raise QueryError(msg)
-    return float(value)

@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from formulations import ProgramArrays
+from mipnet.bounds import as_region
 from mipnet.choice import Choice, solvable
-from mipnet.clocks import Clocks, Stopwatch
+from mipnet.clocks import Clocks, Stopwatch, stopwatch
 from mipnet.encode import Encoding, encode
 from mipnet.errors import BoundsError, QueryError, SolverError
 from mipnet.network import Affine, Network
 from mipnet.network.layers.base import Array
 from mipnet.network.readers import load
-from mipnet.region import Box, Region
+from mipnet.region import Region
 from mipnet.search.closing import Closing
 from mipnet.search.decide import MIP_UNSTABLE
 from mipnet.search.descent import Descent
@@ -131,7 +132,7 @@ def minimize(
         raise QueryError(msg)
     scalar = net.then(Affine(weights[None], np.zeros(1)), "objective")
     settings = Settings(bounds, solvable(formulation, net), max(1, restarts), threads, seed)
-    task = _Minimisation(scalar, as_region(net, region), Stopwatch(time_limit), settings, gap)
+    task = _Minimisation(scalar, as_region(net, region), stopwatch(time_limit), settings, gap)
     try:
         with one_blas_thread():
             task.run()
@@ -315,20 +316,3 @@ _ENDS: dict[Status, OptimumStatus] = {
     Status.TIME_LIMIT: "time_limit",
     Status.INTERRUPTED: "interrupted",
 }
-
-
-def as_region(
-    network: Network, region: Region | tuple[npt.ArrayLike, npt.ArrayLike] | None
-) -> Region:
-    """Region from what users give: a region, a pair of bounds, or nothing (the network's own)."""
-    if isinstance(region, Region):
-        return region
-    if region is None:
-        box = network.input_box()
-        return Box(box.lower, box.upper)
-    lower, upper = (np.asarray(side, dtype=np.float64).reshape(-1) for side in region)
-    n = network.n_inputs
-    if lower.size not in {1, n} or upper.size not in {1, n}:
-        msg = f"bounds have {lower.size} and {upper.size} values for {n} inputs"
-        raise QueryError(msg)
-    return Box(np.broadcast_to(lower, (n,)), np.broadcast_to(upper, (n,)))

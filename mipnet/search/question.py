@@ -6,6 +6,7 @@ clause, replayed, or with a proof for every clause that no point does; anything 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,13 +14,17 @@ import numpy as np
 from mipnet.bounds import METHODS, Bounds
 from mipnet.choice import Choice
 from mipnet.clocks import Stopwatch
+from mipnet.errors import BoundsError, QueryError
 from mipnet.network import Affine, Network
 from mipnet.network.layers.base import Array
 from mipnet.region import Region
-from mipnet.search.attack import ascend, start_points
+from mipnet.search.attack import ascend, share_of, start_points
 from mipnet.search.goal import Clause, Stack
 from mipnet.search.verdict import ClauseResult, Witness
 from mipnet.solver import highs_version
+
+#: Points one batch of the attack starts from, at most.
+_STARTS = 4096
 
 
 @dataclass
@@ -44,6 +49,16 @@ class Settings:
     threads: int = 1
     seed: int = 0
     strict: bool = True
+
+    def __post_init__(self) -> None:
+        if self.bounds not in METHODS:
+            msg = f"unknown bounding method {self.bounds!r}; known: {', '.join(METHODS)}"
+            raise BoundsError(msg)
+        for name, least in (("restarts", 0), ("threads", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < least:
+                msg = f"{name} must be a whole number of at least {least}, not {value!r}"
+                raise QueryError(msg)
 
 
 @dataclass
@@ -139,27 +154,37 @@ class Question:
     def attack(self) -> None:
         """Projected gradient from the centre and random points, for every clause at once."""
         rng = np.random.default_rng(self.settings.seed)
-        starts = start_points(self.region, rng, max(1, self.settings.restarts))
-        most = max(len(c.rows) for c in self.clauses)
+        few = max(1, min(self.settings.restarts, _STARTS // len(self.clauses)))
+        starts = start_points(self.region, rng, few)
+        turn, self.points = share_of(self.watch), self.region.centre[None]
+        size = max(1, _STARTS // few)
+        for first in range(0, len(self.clauses), size):
+            if self._attack(self.clauses[first : first + size], starts) or turn.expired:
+                return
+
+    def _attack(self, clauses: Sequence[Clause], starts: Array) -> bool:
+        """Attack some clauses at once; whether one was reached."""
+        most = max(len(c.rows) for c in clauses)
         # Shorter clauses repeat their first row, which changes no minimum.
-        pick = [np.minimum(np.arange(most), len(c.rows) - 1) for c in self.clauses]
-        rows = np.stack([c.rows[p] for c, p in zip(self.clauses, pick, strict=True)])
-        offsets = np.stack([c.offsets[p] for c, p in zip(self.clauses, pick, strict=True)])
+        pick = [np.minimum(np.arange(most), len(c.rows) - 1) for c in clauses]
+        rows = np.stack([c.rows[p] for c, p in zip(clauses, pick, strict=True)])
+        offsets = np.stack([c.offsets[p] for c, p in zip(clauses, pick, strict=True)])
         count = len(starts)
         points, values = ascend(
             self.network,
             self.region,
             np.repeat(rows, count, axis=0),
             np.repeat(offsets, count, axis=0),
-            np.tile(starts, (len(self.clauses), 1)),
+            np.tile(starts, (len(clauses), 1)),
             watch=self.watch,
         )
-        self.points = np.concatenate([self.region.centre[None], points])
+        self.points = np.concatenate([self.points, points])
         for i in np.argsort(-values)[: 4 * count]:
             if not self.positive(float(values[i])):
                 break
             if self.confirm(points[i], "attack"):
-                return
+                return True
+        return False
 
     def positive(self, margin: float) -> bool:
         """Whether a margin reaches a clause."""

@@ -8,12 +8,15 @@ from functools import cache
 from typing import Any
 from unittest.mock import patch
 
+import highspy
 import numpy as np
 import pytest
 
+import mipnet
 from mipnet.bounds import Bounds, cascade, first_bounds
 from mipnet.network import Interval, Network
 from mipnet.search import (
+    Verdict,
     certified_radius,
     clause_mip,
     closing,
@@ -247,3 +250,32 @@ def test_bounds_that_a_known_point_contradicts_prove_nothing(
     found = asks()[name]()
     assert found.status not in CLAIMS
     assert "contradict" in (getattr(found, "reason", "") or found.message)
+
+
+# --- a solver that always says the same -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("lie", ["kInfeasible", "kObjectiveBound"])
+def test_a_solver_that_excludes_everything_proves_nothing(
+    monkeypatch: pytest.MonkeyPatch, lie: str
+) -> None:
+    """A needle: one small corner of the region holds the witness, and the attack misses it."""
+    corner, x = np.array([0.777, 0.31, 0.55]), np.array([0.2, 0.8, 0.2])
+    first = np.vstack([np.eye(3), -np.eye(3)]) * 100.0
+    net = mipnet.load(
+        (
+            [first, -np.ones((1, 6)), np.array([[0.0], [1.0]])],
+            [np.r_[-corner, corner] * 100.0, np.array([1.0]), np.array([0.5, 0.0])],
+        )
+    )
+
+    def ask() -> Verdict:
+        return find_adversarial(net, x, radius=0.7, lower=0, upper=1, bounds="interval", restarts=1)
+
+    assert ask().status == "witness"
+    monkeypatch.setattr(
+        highspy.Highs, "getModelStatus", lambda _: getattr(highspy.HighsModelStatus, lie)
+    )
+    verdict = ask()
+    assert verdict.status == "unresolved"
+    assert "solver" in verdict.reason
