@@ -146,7 +146,7 @@ def test_questions_that_do_not_fit_are_refused():
         difference_bounds(NET, mlp(6, 4, 2))
     with pytest.raises(QueryError, match="unknown refinement 'lp'"):
         difference_bounds(NET, NET, refinement="lp")
-    with pytest.raises(RegionError, match="5 inputs"):
+    with pytest.raises(RegionError, match="5 and 5 values for 6 inputs"):
         difference_bounds(NET, NET, (np.zeros(5), np.ones(5)))
     bare = Network.sequential([Affine(np.eye(2), [0, 0]), ReLU()])
     with pytest.raises(ValueError, match="no input bounds"):
