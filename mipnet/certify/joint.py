@@ -149,9 +149,9 @@ def _linear_pair(
     if type(layer) is not type(other) or layer.attributes != other.attributes:
         return None
     if isinstance(layer, Affine | Conv) and isinstance(other, Affine | Conv):
-        weight, bias = layer.weight - other.weight, layer.bias - other.bias
         if layer.weight.shape != other.weight.shape:
             return None
+        weight, bias = layer.weight - other.weight, layer.bias - other.bias
         plain: Layer = replace(layer, bias=np.zeros_like(bias))
         return plain, replace(layer, weight=weight, bias=bias)
     if isinstance(layer, Diagonal) and isinstance(other, Diagonal):

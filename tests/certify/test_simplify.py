@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from graph_cases import graphs
+from hypothesis import given, settings
+from pruning_cases import mlp, networks
+
+from mipnet.certify import simplify
+from mipnet.errors import QueryError
+from mipnet.network import Affine, Network, ReLU
+from mipnet.pruning import units_of
+from mipnet.region import Box
+
+
+def same(network, found, lower, upper):
+    """Equal at random points of the region; returns how far apart they may be, relative."""
+    x = np.random.default_rng(0).uniform(lower, upper, (200, *network.input_shape))
+    x[0], x[1] = lower, upper
+    scale = 1.0 + np.abs(network(x)).max()
+    apart = np.abs(found.network(x) - network(x)).max()
+    assert apart <= min(found.certificate.difference, 1e-9 * scale) + 1e-12 * scale
+    assert found.certificate.fingerprint == network.fingerprint
+    assert found.certificate.simplified == found.network.fingerprint
+    return found.certificate.difference / scale
+
+
+@settings(deadline=None, max_examples=60)
+@given(networks())
+def test_simplified_chains_are_the_same_over_the_region(network):
+    found = simplify(network, (0.5, 2.0))
+    assert same(network, found, 0.5, 2.0) <= 1e-8
+    assert units_of(found.network).count <= units_of(network).count
+
+
+@settings(deadline=None, max_examples=40)
+@given(graphs())
+def test_simplified_graphs_are_the_same_over_the_region(network):
+    same(network, simplify(network, (0.0, 0.5)), 0.0, 0.5)
+
+
+def test_inactive_units_go_and_their_share_is_counted():
+    net = mlp(4, 30, 20, 2, seed=1)
+    lower, upper = np.zeros(4), np.full(4, 0.1)
+    found = simplify(net, (lower, upper))
+    assert same(net, found, lower, upper) <= 1e-10
+    assert found.certificate.inactive >= 5
+    assert units_of(found.network).count < units_of(net).count - 5
+    outside = np.full(4, -3.0)
+    assert np.abs(found.network(outside) - net(outside)).max() > 1e-3
+
+
+def test_dependent_active_units_are_merged():
+    rng = np.random.default_rng(2)
+    # Twelve units over three inputs, all active, and two that are not.
+    weight = np.vstack([rng.normal(size=(12, 3)), [[1.0, -1.0, 0.5], [-1.0, 0.5, 1.0]]])
+    bias = np.concatenate([np.full(12, 9.0), [0.0, 0.1]])
+    layers = [Affine(weight, bias), ReLU(), Affine(rng.normal(size=(5, 14)), rng.normal(size=5)),
+              ReLU(), Affine(rng.normal(size=(1, 5)), [0.0])]  # fmt: skip
+    net = Network.sequential(layers, 3)
+    found = simplify(net, Box(-np.ones(3), np.ones(3)))
+    assert same(net, found, -1.0, 1.0) <= 1e-10
+    assert found.certificate.merged >= 9
+    assert found.network.shapes["affine0"] == (5,)
+
+
+def test_a_layer_of_active_units_joins_its_reader():
+    rng = np.random.default_rng(3)
+    second = rng.normal(size=(8, 3))
+    # The second layer is centred, so that nothing is known of its signs.
+    layers = [Affine(rng.normal(size=(3, 3)), np.full(3, 9.0)), ReLU(),
+              Affine(second, -second @ np.full(3, 9.0)), ReLU(),
+              Affine(rng.normal(size=(2, 8)), [0.0, 0.0])]  # fmt: skip
+    net = Network.sequential(layers, 3)
+    found = simplify(net, Box(-np.ones(3), np.ones(3)))
+    assert same(net, found, -1.0, 1.0) <= 1e-10
+    assert found.certificate.collapsed == 1
+    assert [n.name for n in found.network.nodes] == ["affine1", "relu1", "affine2"]
+
+
+def test_what_cannot_be_proven_within_the_tolerance_is_not_done():
+    rng = np.random.default_rng(3)
+    net = Network.sequential(
+        [Affine(rng.normal(size=(9, 3)), np.full(9, 9.0)), ReLU(),
+         Affine(rng.normal(size=(2, 9)), np.zeros(2))]
+    )  # fmt: skip
+    found = simplify(net, (-1.0, 1.0), tolerance=0.0)
+    assert (found.certificate.merged, found.certificate.collapsed) == (0, 0)
+    assert found.network.fingerprint == net.fingerprint
+    with pytest.raises(QueryError, match="tolerance"):
+        simplify(net, (-1.0, 1.0), tolerance=-1.0)
