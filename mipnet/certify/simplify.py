@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import qr, solve_triangular
 
-from mipnet.bounds import compute_bounds
-from mipnet.certify.difference import as_region, propagate
+from mipnet.bounds import as_region, compute_bounds
+from mipnet.certify.difference import propagate
 from mipnet.certify.expand import embedded
 from mipnet.certify.joint import matched, node_by_node
 from mipnet.errors import QueryError
