@@ -28,8 +28,8 @@ FEW_INPUTS, SOME_INPUTS = 8, 40
 PHASES = 8
 #: Growth of the number of subproblems from round to round.
 GROWTH = 4
-#: Clauses are split once the worst bound is at most so many times as far from zero as the best
-#: known point is.
+#: While hidden neurons get tighter, clauses are split once the worst bound is at most so many times
+#: as far from zero as the best known point is.
 _NEAR = 20.0
 
 
@@ -98,14 +98,16 @@ class TreeSearch:
         """
         for bisect in ways(self.question.region, self._tightening.chain):
             size = self._boxes if bisect else PHASES * self._boxes
+            tighter = False
             if not bisect:
                 for bounds in self._tightening.round(watch, size):
                     # A tree over looser bounds is left for one over a smaller program.
                     self._tasks.pop(bisect, None)
+                    tighter = True
                     yield bounds
             if watch.expired or self.question.decided():
                 return
-            if bisect or self._near():
+            if bisect or not tighter or self._near():
                 self._split(watch, size, bisect=bisect)
         self._boxes *= GROWTH
 
