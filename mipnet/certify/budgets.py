@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mipnet.bounds import compute_bounds
+import numpy as np
+import numpy.typing as npt
+
+from mipnet.bounds import as_region, compute_bounds
 from mipnet.encode import encode
-from mipnet.errors import MaskError
+from mipnet.errors import MaskError, RegionError
 from mipnet.hardware import TileMask, cost, weight_matrices
+from mipnet.hardware.machine import sides
 from mipnet.network import Network
-from mipnet.pruning import Budget
-from mipnet.region import Region
+from mipnet.pruning import Budget, Macs, Parameters, Tiles
+from mipnet.region import Box, Region
 
 #: What the size of a program can be counted in.
 SIZES = ("rows", "columns", "nonzeros")
@@ -132,3 +136,58 @@ class ProgramSize(Unstable):
     def describe(self) -> dict[str, Any]:
         """See :meth:`Budget.describe`."""
         return {**super().describe(), "count": self.count, "formulation": self.formulation}
+
+
+def budget_of(
+    network: Network,
+    name: str,
+    amount: float,
+    array: object = 16,
+    ends: tuple[npt.ArrayLike | None, npt.ArrayLike | None] = (None, None),
+) -> Budget:
+    """Budget by the name of its currency.
+
+    Parameters
+    ----------
+    network : Network
+    name : str
+        ``parameters``, ``macs``, ``tiles``, ``cycles``, ``unstable``, ``binaries``, ``rows``,
+        ``columns`` or ``nonzeros``.
+    amount : float
+    array : int, (int, int) or text such as "16x16"
+        For tiles and cycles.
+    ends : tuple of two array_like, optional
+        Bounds of the inputs, for the last five; where one is None, that of the network.
+
+    Raises
+    ------
+    MaskError
+        When there is no such currency.
+    """
+    plain: dict[str, Callable[[], Budget]] = {
+        "parameters": lambda: Parameters(amount),
+        "macs": lambda: Macs(amount),
+        "tiles": lambda: Tiles(amount, sides(array)),
+        "cycles": lambda: Cycles(amount, array),
+        "unstable": lambda: Unstable(amount, _region(network, ends)),
+        "binaries": lambda: Binaries(amount, _region(network, ends)),
+    }
+    if name in SIZES:
+        return ProgramSize(amount, _region(network, ends), count=name)
+    if name not in plain:
+        msg = f"unknown budget {name!r}; there are {', '.join((*plain, *SIZES))}"
+        raise MaskError(msg)
+    return plain[name]()
+
+
+def _region(network: Network, ends: tuple[npt.ArrayLike | None, npt.ArrayLike | None]) -> Region:
+    if ends == (None, None):
+        return as_region(network, None)
+    own = network.input_bounds or (None, None)
+    lower, upper = (mine if given is None else given for given, mine in zip(ends, own, strict=True))
+    if lower is None or upper is None:
+        msg = "the network carries no input bounds: give both ends of the inputs"
+        raise RegionError(msg)
+    sizes = [np.asarray(end, dtype=np.float64).reshape(-1) for end in (lower, upper)]
+    spread = [np.broadcast_to(e, network.n_inputs) if e.size == 1 else e for e in sizes]
+    return as_region(network, Box(spread[0], spread[1]))

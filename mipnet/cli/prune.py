@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mipnet.cli.output import echo_json
+from mipnet.cli.output import Numbers, echo_json
 
 if TYPE_CHECKING:
-    from mipnet.pruning import Budget, PruneReport
+    from mipnet.pruning import PruneReport
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUT = click.Path(dir_okay=False, path_type=Path)
@@ -41,8 +41,11 @@ class Pair(click.ParamType[tuple[str, Any]]):
 @click.argument("path", metavar="NET", type=FILE)
 @click.option("--method", required=True, help="A method of `mipnet methods`.")
 @click.option("--keep", type=float, help="Fraction of units to keep, 0 to 1.")
-@click.option("--budget", type=Pair(), help="Instead: parameters=N, macs=N or tiles=N at most.")
-@click.option("--tile", default=16, type=click.IntRange(1), help="Side of the tiles of --budget.")
+@click.option("--budget", type=Pair(), help="Instead, at most: parameters=N, macs=N, tiles=N, "
+              "cycles=N, unstable=N, binaries=N, rows=N, columns=N or nonzeros=N.")  # fmt: skip
+@click.option("--array", default="16x16", help="Tiles, and the array whose cycles are counted.")
+@click.option("--lower", type=Numbers(), help="Lower bound of the inputs, for budgets of programs.")
+@click.option("--upper", type=Numbers(), help="Upper bound of the inputs.")
 @click.option("--data", type=FILE, help="An .npz file with X and, for methods that train, y.")
 @click.option("--scope", type=click.Choice(["layer", "global"]), default="layer",
               help="Whether every layer keeps the fraction, or all together.")  # fmt: skip
@@ -59,7 +62,9 @@ def command(
     method: str,
     keep: float | None,
     budget: tuple[str, Any] | None,
-    tile: int,
+    array: str,
+    lower: tuple[float, ...] | None,
+    upper: tuple[float, ...] | None,
     data: Path | None,
     scope: str,
     compensate: str,
@@ -72,8 +77,10 @@ def command(
     """Prune a network file: write the mask and, if asked, the compacted network.
 
     Half of the units stay unless --keep or --budget says otherwise, or the method has a rule of
-    its own. NET is not changed. Nothing is written unless everything worked.
+    its own. NET is not changed. Nothing is written unless everything worked. Budgets of unstable
+    neurons and of programs hold over the inputs of the file, or between --lower and --upper.
     """
+    from mipnet.certify import budget_of
     from mipnet.network.readers import load
     from mipnet.pruning import prune, save_result
     from mipnet.pruning.registry import default_keep
@@ -81,12 +88,13 @@ def command(
     if keep is not None and budget is not None:
         msg = "give --keep or --budget, not both"
         raise click.UsageError(msg)
+    network = load(path)
     result = prune(
-        load(path),
+        network,
         method,
         default_keep(method) if keep is None else keep,
         data,
-        budget=None if budget is None else _budget(budget, tile),
+        budget=None if budget is None else budget_of(network, *budget, array, (lower, upper)),
         random_state=seed,
         scope=scope,
         compensate=compensate,
@@ -97,22 +105,6 @@ def command(
         echo_json(_report(result.report) | {"mask": str(mask_path)})
     else:
         click.echo(str(result.report))
-
-
-def _budget(pair: tuple[str, Any], tile: int) -> Budget:
-    from mipnet.pruning import Macs, Parameters, Tiles
-
-    name, amount = pair
-    kinds: dict[str, Any] = {
-        "parameters": Parameters,
-        "macs": Macs,
-        "tiles": lambda amount: Tiles(amount, tile),
-    }
-    if name not in kinds:
-        msg = f"unknown budget {name!r}; there are {', '.join(kinds)}"
-        raise click.UsageError(msg)
-    chosen: Budget = kinds[name](amount)
-    return chosen
 
 
 def _report(report: PruneReport) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 from mipnet.network import Network
 from mipnet.pruning.budgets import Budget, Keep
 from mipnet.pruning.counting import n_macs
-from mipnet.pruning.mask import Mask
+from mipnet.pruning.mask import LayerMask, Mask
+from mipnet.pruning.tiles import nonzero_tiles
 
 
 @dataclass(frozen=True)
@@ -134,18 +135,26 @@ def layer_reports(network: Network, small: Network, mask: Mask) -> tuple[LayerRe
     """Compare the masked layers of a network before and after."""
     rows = []
     for name, layer in mask.layers.items():
-        after = small.by_name.get(name)
         rows.append(
             LayerReport(
                 layer=name,
                 units_before=layer.width,
                 units_kept=len(layer.kept),
-                units_after=small.shapes[name][0] if after else 0,
+                units_after=_units_left(small, name, layer),
                 parameters_before=_size(network, name),
                 parameters_after=_size(small, name),
             )
         )
     return tuple(rows)
+
+
+def _units_left(small: Network, name: str, layer: LayerMask) -> int:
+    """Units of a layer in the small network; of tiles those with any weight."""
+    if name not in small.by_name:
+        return 0
+    if layer.tile is None:
+        return small.shapes[name][0]
+    return int(nonzero_tiles(small.by_name[name].layer.parameters[0], layer.tile).sum())
 
 
 def _size(network: Network, name: str) -> int:
