@@ -34,8 +34,9 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
+# Files of tests go to as many processes as there are cores.
 pytest: $(STAMP) browser
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 # Chromium of the system, from the package manager of Debian and Ubuntu where there is none.
 browser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -206,3 +207,13 @@ def test_nothing_is_unpickled(path: Path) -> None:
                     or (keyword.arg == "weights_only" and keyword.value.value is not True)
                 )
                 assert not loose, f"line {node.lineno} allows unpickling"
+
+
+@pytest.mark.parametrize("package", ["mipnet", "mipnet.bench"])
+def test_no_module_hides_a_public_function(package: str) -> None:
+    """Importing a module sets its name on the package, over what the package gives by that name."""
+    found = import_module(package)
+    for module in pkgutil.iter_modules(found.__path__):
+        if module.name in found._PUBLIC:
+            assert found._PUBLIC[module.name] == f"{package}.{module.name}"
+            assert getattr(found, module.name).__name__ == f"{package}.{module.name}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 #: installation needs the standard library only.
 _PUBLIC = {
     "Answer": "mipnet.bench.problems.base",
-    "Comparison": "mipnet.bench.compare",
+    "Comparison": "mipnet.bench.comparison",
     "Instance": "mipnet.bench.problems.base",
     "PlanError": "mipnet.bench.errors",
     "Problem": "mipnet.bench.problems.base",
@@ -26,8 +26,8 @@ _PUBLIC = {
     "axis": "mipnet.bench.problems.base",
     "build_report": "mipnet.bench.report.report",
     "collect": "mipnet.bench.store.tables",
-    "compare": "mipnet.bench.compare",
-    "follow": "mipnet.bench.follow",
+    "compare": "mipnet.bench.comparison",
+    "follow": "mipnet.bench.following",
     "load": "mipnet.bench.store.tables",
     "load_plan": "mipnet.bench.plan",
     "option": "mipnet.bench.problems.base",
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
     from mipnet.bench.api import outlook as outlook
     from mipnet.bench.api import results_folder as results_folder
     from mipnet.bench.api import status as status
-    from mipnet.bench.compare import Comparison as Comparison
-    from mipnet.bench.compare import compare as compare
+    from mipnet.bench.comparison import Comparison as Comparison
+    from mipnet.bench.comparison import compare as compare
     from mipnet.bench.data import register_data as register_data
     from mipnet.bench.errors import PlanError as PlanError
     from mipnet.bench.errors import RunError as RunError
     from mipnet.bench.errors import StoreError as StoreError
-    from mipnet.bench.follow import follow as follow
+    from mipnet.bench.following import follow as follow
     from mipnet.bench.plan import load_plan as load_plan
     from mipnet.bench.problems.base import Answer as Answer
     from mipnet.bench.problems.base import Instance as Instance

@@ -162,7 +162,7 @@ def status_command(place: Path, as_json: bool) -> None:
 )
 def tail_command(folder: Path, patience: float | None) -> None:
     """Follow the logs of the cells at work, until interrupted."""
-    from mipnet.bench.follow import follow
+    from mipnet.bench.following import follow
 
     last = ""
     try:
@@ -262,7 +262,7 @@ def compare_command(
     Exit status 1 when B is slower than the threshold with an interval above 1, or when an answer
     contradicts one of A.
     """
-    from mipnet.bench.compare import compare
+    from mipnet.bench.comparison import compare
     from mipnet.bench.store.tables import load
 
     found = compare(load(first), load(second), threshold=threshold, metric=metric, shift=shift)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mipnet.bench.api import Outlook
-    from mipnet.bench.compare import Comparison, Part
+    from mipnet.bench.comparison import Comparison, Part
     from mipnet.bench.repeat import Repeat
     from mipnet.bench.runner.run import Summary
     from mipnet.bench.runner.worker import Report

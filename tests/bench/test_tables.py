@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mipnet.bench import StoreError, compare, load
-from mipnet.bench.compare import Comparison
+from mipnet.bench.comparison import Comparison
 from mipnet.bench.demo_files import write_demo
 from mipnet.bench.demo_records import DemoNetwork, DemoResult, DemoRow, DemoSettings
 from mipnet.bench.store.collect import gather

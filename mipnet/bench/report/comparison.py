@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-from mipnet.bench.compare import Comparison, Part
+from mipnet.bench.comparison import Comparison, Part
 from mipnet.bench.report.metrics import written
 
 _HEAD = ("Part", "Pairs", "Ratio", "95 % interval", "p", "Faster", "Ties", "Slower", "Cut short")

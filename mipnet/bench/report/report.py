@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mipnet import __version__
-from mipnet.bench.compare import Comparison, compare
+from mipnet.bench.comparison import Comparison, compare
 from mipnet.bench.errors import StoreError
 from mipnet.bench.problems.base import STATUSES
 from mipnet.bench.registry import unknown_name
