@@ -187,3 +187,21 @@ def test_torch_pruning_replays_our_masks(kind):
     np.testing.assert_allclose(
         result.network(X.numpy()), module(X).detach().numpy(), rtol=1e-12, atol=1e-12
     )
+
+
+def test_a_module_comes_back_smaller_and_is_left_as_it_was():
+    from mipnet.network.readers import load
+    from mipnet.network.writers import to_torch
+
+    module, _ = model(Residual, seed=2)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    net = load(module, input_shape=(2, 8, 8))
+    result = prune(net, "magnitude", 0.5)
+    small = to_torch(result.network).double().eval()
+    np.testing.assert_allclose(
+        small(X).detach().numpy(), result.masked(X.numpy()), rtol=1e-9, atol=1e-12
+    )
+    assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in module.parameters())
+    assert module.training is False
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])
