@@ -19,8 +19,9 @@ from sklearn.datasets import load_digits
 
 from mipnet.network import Affine, Flatten, Layer, Network, ReLU
 from mipnet.network.layers import Conv, MaxPool
-from mipnet.pruning import finetune, prune, quality
+from mipnet.pruning import finetune, prune
 from mipnet.pruning.budgets import Parameters
+from mipnet.pruning.training import initialised, quality
 
 EPOCHS, TUNING, LR = 40, 10, 1e-3
 SPARSITIES = (0.7, 0.8, 0.9)
@@ -79,7 +80,8 @@ def main() -> None:
     order = np.random.default_rng(0).permutation(len(digits.target))
     x, y = digits.data[order] / 16.0, digits.target[order].astype(int)
     for name in asked.nets:
-        net = {"mlp": mlp, "conv": conv}[name]()
+        # A network of zeros would fold away, and its budget with it.
+        net = initialised({"mlp": mlp, "conv": conv}[name]())
         x_net = x.reshape(len(x), *net.input_shape)
         data, test = (x_net[:1200], y[:1200]), (x_net[1200:], y[1200:])
         rows: dict[tuple[float, str], list[tuple[float, int]]] = {}
