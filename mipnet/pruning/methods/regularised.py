@@ -44,7 +44,8 @@ class Regularised(Pruner):
 
     Training is gradient descent without momentum, decay or schedule, as in the paper. The authors
     keep the fine-tuning epoch of best test accuracy and drop the constant output of removed units;
-    here the last epoch counts, and constants are folded.
+    here the rate of the fine-tuning falls to 0 and its last epoch counts, which takes no test set,
+    and constants are folded.
 
     Parameters
     ----------
@@ -111,7 +112,8 @@ class Regularised(Pruner):
         begin = job.network
         if self.start == "scratch":
             begin = initialised(begin, job.seed)
-        trained = self._train(job, begin, self.epochs, self.penalty(job.network))
+        penalty = self.penalty(job.network)
+        trained = self._train(job, begin, self.epochs, "constant", penalty)
         scores = self.rate(trained, job.network)
         kept = self._survivors(job, trained, scores) if job.keep is None else job.select(scores)
         return Choice(kept, scores, trained)
@@ -119,7 +121,7 @@ class Regularised(Pruner):
     def finish(self, job: Job, masked: Network, mask: Mask) -> Network:
         """See :meth:`Pruner.finish`."""
         del mask
-        return self._train(job, masked, self.finetune_epochs, None)
+        return self._train(job, masked, self.finetune_epochs, "cosine")
 
     def penalty(self, reference: Network) -> Penalty:
         """Return the weighted mean of the terms of all groups, times ``lam``."""
@@ -148,7 +150,14 @@ class Regularised(Pruner):
 
         return value
 
-    def _train(self, job: Job, network: Network, epochs: int, penalty: Penalty | None) -> Network:
+    def _train(
+        self,
+        job: Job,
+        network: Network,
+        epochs: int,
+        schedule: str,
+        penalty: Penalty | None = None,
+    ) -> Network:
         return finetune(
             network,
             *job.examples,
@@ -158,7 +167,7 @@ class Regularised(Pruner):
             seed=job.seed,
             dtype=job.network.dtype,
             optimizer="sgd",
-            schedule="constant",
+            schedule=schedule,
             penalty=penalty,
         )
 
