@@ -9,6 +9,7 @@ import pytest
 
 import mipnet
 from formulations import Partition
+from mipnet.choice import label
 from mipnet.errors import QueryError
 from mipnet.region import Box
 from tests.core_cases import dense
@@ -20,7 +21,7 @@ CHOICES: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=str)
+@pytest.mark.parametrize("choice", CHOICES, ids=label)
 @pytest.mark.parametrize("seed", range(2))
 def test_optima_agree_with_enumeration(seed: int, choice: Any) -> None:
     """Bounds that leave the question to the MIP, which must write the network that way."""
@@ -35,7 +36,7 @@ def test_optima_agree_with_enumeration(seed: int, choice: Any) -> None:
     assert high.value == pytest.approx(-truth.value, abs=1e-5)
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=str)
+@pytest.mark.parametrize("choice", CHOICES, ids=label)
 def test_verdicts_agree(choice: Any) -> None:
     case = dense(np.random.default_rng(3), (4, 6, 6, 3))
     x = 0.5 * (case.lower + case.upper)
