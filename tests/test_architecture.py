@@ -50,6 +50,7 @@ FLOORS = {
     "mipnet.testing": 6,
     "mipnet": 6,  # the public face
     "mipnet.cli": 7,
+    "mipnet.__main__": 7,
 }
 SOLVERS = {"highspy", "gurobipy", "pyscipopt"}
 #: What a unit must never know, beside everything above it.

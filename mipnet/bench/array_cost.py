@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mipnet.errors import MipnetError
 from mipnet.network import Affine, Network
@@ -46,7 +47,7 @@ def array_cost(network: Network, mask: Mask | None, options: Mapping[str, Any]) 
     dict
         Totals by name: all of :class:`mipnet.hardware.Figures` (``cycles``, ``macs``,
         ``utilization``, memory traffic), ``tiles`` (folds of the array), ``cycles_before``, and
-        energy under two tables.
+        energy under two tables (None under one that has no MAC of the precision).
     """
     from mipnet.hardware import cost
 
@@ -57,10 +58,15 @@ def array_cost(network: Network, mask: Mask | None, options: Mapping[str, Any]) 
         "tiles": found.after.folds,
         "cycles_before": found.before.cycles,
         "energy_pj": found.energy_pj,
-        "energy": float(np.sum(first.total)),
+        "energy": _known(first.total),
         "energy_table": first.table.name,
         "energy_unit": first.table.unit,
-        "energy_second": float(np.sum(second.total)),
+        "energy_second": _known(second.total),
         "energy_table_second": second.table.name,
         "energy_unit_second": second.table.unit,
     }
+
+
+def _known(energies: npt.NDArray[np.float64]) -> float | None:
+    total = float(np.sum(energies))
+    return None if np.isnan(total) else total

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mipnet.errors import MaskError
 from mipnet.hardware.costs import GemmCosts
+from mipnet.hardware.counts import located
 from mipnet.hardware.evaluate import Shapes, evaluate_kept, evaluate_shapes
 from mipnet.hardware.gemm import Gemm, Workload
 from mipnet.hardware.machine import Machine
@@ -47,6 +48,8 @@ class Pruned:
         Units that are left.
     notes : tuple of str
         What a mask could not save on this machine.
+    workload : Workload
+        Before the masks.
     """
 
     shapes: Shapes
@@ -56,19 +59,36 @@ class Pruned:
     patterns: Mapping[int, NMMask]
     units: KeptUnits
     notes: tuple[str, ...]
+    workload: Workload
 
     def costs(self, machine: Machine) -> GemmCosts:
-        """Costs of what is left, one entry per GEMM."""
+        """Costs of what is left, one entry per GEMM.
+
+        Raises
+        ------
+        CountError
+            When figures of a GEMM, which it names, are beyond 64 bits.
+        """
+        with located(self._name):
+            return self._costs(machine)
+
+    def _name(self, part: int) -> str:
+        return self.workload.names[int(np.searchsorted(self.first, part, side="right")) - 1]
+
+    def _costs(self, machine: Machine) -> GemmCosts:
         whole = np.ones_like(self.shapes.m)
         costs = evaluate_shapes(
             self.shapes, machine.rows * whole, machine.columns * whole, machine
         ).present(self.present)
         for index, mask in self.tiles.items():
             row = Shapes(*(value[[index]] for value in vars(self.shapes).values()))
-            costs = costs.put(index, evaluate_kept(row, mask, machine))
+            with located(lambda _, index=index: index):  # type: ignore[misc]
+                costs = costs.put(index, evaluate_kept(row, mask, machine))
         stalls = costs.stall_cycles.copy()
         for index, pattern in self.patterns.items():
-            found = self._as_denser(index, pattern, machine) - costs.compute_cycles[index]
+            with located(lambda _, index=index: index):  # type: ignore[misc]
+                denser = self._as_denser(index, pattern, machine)
+            found = denser - costs.compute_cycles[index]
             stalls[index] = min(stalls[index], found)
         return replace(costs, stall_cycles=stalls).summed(self.first)
 
@@ -125,7 +145,7 @@ def prune(workload: Workload, masks: Masks, machine: Machine) -> Pruned:
     if masks is None:
         sides = (workload.m, workload.k, workload.n, workload.count, workload.unique)
         shapes = Shapes.whole(*sides)
-        return Pruned(shapes, first >= 0, first, {}, {}, KeptUnits({}, {}), ())
+        return Pruned(shapes, first >= 0, first, {}, {}, KeptUnits({}, {}), (), workload)
     units = kept_units(workload, unit_masks(masks))
     parts = list(_parts(workload, units, _weight_masks(workload, masks), machine.array))
     owners, rows = np.array([p.owner for p in parts]), np.array([p.sides for p in parts], np.int64)
@@ -165,6 +185,7 @@ def prune(workload: Workload, masks: Masks, machine: Machine) -> Pruned:
         patterns=patterns,
         units=units,
         notes=tuple(dict.fromkeys(filter(None, notes))),
+        workload=workload,
     )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from mipnet.errors import QueryError
 from mipnet.hardware.gemm import Gemm
 from mipnet.hardware.machine import whole
@@ -87,6 +89,9 @@ def conv(
         msg = f"convolution {name!r}: channels (in, out), kernel and image are lists of numbers, "
         msg += f"not {channels!r}, {kernel!r}, {image!r}"
         raise QueryError(msg)
+    for label, values in (("channel", channels), ("kernel side", kernel), ("image side", image)):
+        for value in values:
+            whole(f"convolution {name!r}: {label}", value)
     sizes = len(kernel)
     if sizes != len(image) or channels[0] % whole("groups", groups) or channels[1] % groups:
         msg = f"convolution {name!r}: kernel {tuple(kernel)}, image {tuple(image)}, channels "
@@ -103,8 +108,8 @@ def conv(
     volume = m * (channels[0] // groups)
     k = channels[0] // groups
     for size, side, step, pad, gap in zip(image, kernel, steps, pads, gaps, strict=True):
-        if pad < 0:
-            msg = f"convolution {name!r}: padding is {pad}; it must be at least 0"
+        if isinstance(pad, bool) or not isinstance(pad, int | np.integer) or pad < 0:
+            msg = f"convolution {name!r}: padding is {pad!r}; it must be at least 0, a whole number"
             raise QueryError(msg)
         span = whole("dilation", gap) * (side - 1) + 1
         out = (size + 2 * pad - span) // whole("stride", step) + 1

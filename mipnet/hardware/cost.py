@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from mipnet.hardware.apply import Masks, Pruned, prune, unit_masks
+from mipnet.hardware.compared import TableLike, compared, table_notes
 from mipnet.hardware.costs import GemmCosts
-from mipnet.hardware.energy import EnergyTable, energy_table
+from mipnet.hardware.counts import LARGEST, CountError
 from mipnet.hardware.extract import extract
 from mipnet.hardware.gemm import Workload, read_shapes
 from mipnet.hardware.machine import Machine, Memory, Precision, precision, sides, whole
@@ -23,11 +23,6 @@ from mipnet.hardware.staircase import Staircase
 from mipnet.hardware.staircase import staircase as staircase_of
 from mipnet.network import Network
 from mipnet.pruning import Mask
-
-TableLike = str | os.PathLike[str] | EnergyTable
-#: Tables that rankings are repeated under: the first that is not the one asked for and knows the
-#: precision.
-SECOND_TABLES = ("relative_eyeriss", "horowitz45", "relative_maestro")
 
 
 def cost(
@@ -75,9 +70,11 @@ def cost(
     bandwidth : float, optional
         DRAM bytes per cycle; replaces that of ``memory``.
     energy_table : str, path or EnergyTable
-        Name of a shipped table, or a TOML file.
+        Name of a shipped table, or a TOML file. Under one without a MAC of the precision energy is
+        NaN (``null`` in JSON), with a note.
     compare : table or sequence of tables
-        Further tables for rankings; one is always added.
+        Further tables for rankings; without any, one is added. Tables of one name are told apart
+        as ``name (file)``.
     nm_support : bool
         Whether PEs can use N:M indices.
     skip_slices : bool
@@ -90,7 +87,7 @@ def cost(
     Raises
     ------
     QueryError
-        When a size, option or bandwidth is not usable.
+        When a size, option or bandwidth is not usable, or figures of a GEMM exceed 64 bits.
     MaskError
         When a mask does not fit.
     ReadError
@@ -115,13 +112,13 @@ def cost(
         nm_support=nm_support,
         skip_slices=skip_slices,
     )
-    tables = _tables(energy_table, compare, machine.precision.name)
+    tables = compared(energy_table, compare, machine.precision.name)
     workload, network = _workload(network_or_shapes, batch)
     if isinstance(mask, Mask) and network is not None:
         _check_model(mask, network)
     dense = prune(workload, None, machine)
+    before = dense.costs(machine)  # refuses sizes that masks could not be applied to
     pruned = dense if mask is None else prune(workload, mask, machine)
-    before = dense.costs(machine)
     after = before if mask is None else pruned.costs(machine)
     prices = [
         [price(costs, t, machine.memory, stationary=machine.stationary) for t in tables]
@@ -138,7 +135,11 @@ def cost(
         energies_before=tuple(prices[0]),
         energies=tuple(prices[-1]),
         packings=_packings(workload, mask, pruned, machine),
-        notes=(*pruned.notes, *_notes(workload, after, machine)),
+        notes=(
+            *pruned.notes,
+            *_notes(workload, after, machine),
+            *table_notes(tables, machine.precision.name),
+        ),
         source="shapes" if network is None else network.source,
     )
 
@@ -194,17 +195,6 @@ def _machine(
     return Machine(rows, columns, memory=memory, **options)
 
 
-def _tables(
-    first: TableLike, compare: TableLike | Sequence[TableLike], precision: str
-) -> tuple[EnergyTable, ...]:
-    more = (compare,) if isinstance(compare, str | os.PathLike | EnergyTable) else compare
-    tables = {table.name: table for table in map(energy_table, (first, *more))}
-    for other in map(energy_table, SECOND_TABLES):
-        if len(tables) < 2 and other.prices(precision):
-            tables.setdefault(other.name, other)
-    return tuple(tables.values())
-
-
 def read_workload(source: object) -> tuple[Workload, Network | None]:
     """Read shapes, or a network and its GEMMs for one item."""
     network = source if isinstance(source, Network) else None
@@ -223,11 +213,26 @@ def _workload(source: object, batch: int) -> tuple[Workload, Network | None]:
     workload, network = read_workload(source)
     if items == 1:
         return workload, network
+    _check_batch(workload, items)
     products = np.array([not gemm.weights for gemm in workload.rows])
     m = np.where(products, workload.m, workload.m * items)
     count = np.where(products, workload.count * items, workload.count)
     unique = np.where(products, workload.unique, workload.unique * items)
     return replace(workload, m=m, count=count, unique=unique, gemms=workload.rows), network
+
+
+def _check_batch(workload: Workload, items: int) -> None:
+    """Refuse a batch that takes rows or repetitions beyond 64 bits."""
+    products = np.array([not gemm.weights for gemm in workload.rows])
+    for label, column, times in (("M", workload.m, ~products), ("count", workload.count, products)):
+        bad = times & (column > LARGEST // items)
+        if bad.any():
+            i = int(np.argmax(bad))
+            msg = (
+                f"{label} = {column[i]} times batch {items} is beyond exact 64-bit counts; cost a "
+            )
+            msg += "smaller batch"
+            raise CountError(workload.names[i], msg)
 
 
 def _check_model(mask: Mask, network: Network) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.hardware.counts import total
 from mipnet.hardware.machine import Precision
 
 Ints = npt.NDArray[np.int64]
@@ -86,7 +87,7 @@ def freeze(record: object) -> None:
 
 
 #: Figures that add up.
-_COUNTS = tuple(
+COUNTS = tuple(
     f.name for f in fields(Figures) if f.name not in {"utilization", "mapping_efficiency"}
 )
 
@@ -184,16 +185,21 @@ class GemmCosts:
     @property
     def dram_read_bytes(self) -> Ints:
         """Bytes read from DRAM, indices included."""
-        bits = self.dram_input_reads * self.precision.inputs
-        bits = bits + self.dram_weight_reads * self.precision.weights
-        bits = bits + self.dram_partial_sums * self.precision.partial_sums
-        return -(-bits // 8) + self.index_bytes
+        words = self.precision
+        moved = _bytes(
+            (self.dram_input_reads, words.inputs),
+            (self.dram_weight_reads, words.weights),
+            (self.dram_partial_sums, words.partial_sums),
+        )
+        return moved + self.index_bytes
 
     @property
     def dram_write_bytes(self) -> Ints:
         """Bytes written to DRAM."""
-        bits = self.result_writes * self.precision.outputs
-        return -(-(bits + self.dram_partial_sums * self.precision.partial_sums) // 8)
+        words = self.precision
+        return _bytes(
+            (self.result_writes, words.outputs), (self.dram_partial_sums, words.partial_sums)
+        )
 
     @property
     def hops(self) -> Ints:
@@ -213,11 +219,13 @@ class GemmCosts:
 
     def figures(self, index: Any = ...) -> Figures:
         """Figures of one GEMM, or of all of them summed."""
-        counts = {name: int(np.sum(getattr(self, name)[index])) for name in _COUNTS}
+        counts = {name: total(getattr(self, name)[index]) for name in COUNTS}
         return Figures(
             **counts,
-            utilization=_share(counts["macs"], self.cells[index] * self.cycles[index]),
-            mapping_efficiency=_share(self.used[index], self.cells[index] * self.folds[index]),
+            utilization=_share(counts["macs"], self.cells[index], self.cycles[index]),
+            mapping_efficiency=_share(
+                total(self.used[index]), self.cells[index], self.folds[index]
+            ),
         )
 
     def reshape(self, shape: tuple[int, ...]) -> Self:
@@ -266,6 +274,20 @@ class GemmCosts:
         return replace(self, **arrays)
 
 
-def _share(part: Any, whole: Any) -> float:
-    total = float(np.sum(whole))
-    return float(np.sum(part)) / total if total else 0.0
+def _share(part: int, cells: Any, steps: Any) -> float:
+    whole = float(np.sum(np.multiply(cells, steps, dtype=np.float64)))
+    return part / whole if whole else 0.0
+
+
+def _bytes(*words: tuple[Ints, int]) -> Ints:
+    """Bytes of words of so many bits, rounded up; bits themselves could exceed 64 bits."""
+    eighths, rests = (sum(f(count) * bits for count, bits in words) for f in (_eighth, _rest))
+    return np.asarray(eighths - (-rests // 8))
+
+
+def _eighth(count: Ints) -> Ints:
+    return count // 8
+
+
+def _rest(count: Ints) -> Ints:
+    return count % 8

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.errors import QueryError
+from mipnet.hardware.counts import CountError
 
 Ints = npt.NDArray[np.int64]
 
@@ -86,19 +86,17 @@ def tile(sizes: Sequence[Ints], rows: Ints, columns: Ints, dataflow: str) -> Til
 
     Raises
     ------
-    QueryError
+    CountError
         When a GEMM is too large for exact 64-bit counts.
     """
     m, k, n = sizes
     # No count is larger than a few times the padded volume.
     size = np.prod([(side + rows + columns).astype(np.float64) for side in (m, k, n)], axis=0)
     if size.size and size.max() > 2.0**58:
-        i = np.unravel_index(int(size.argmax()), size.shape)
-        msg = (
-            f"a GEMM of M={m[i]}, K={k[i]}, N={n[i]} on {rows[i]}x{columns[i]} PEs is beyond exact "
-        )
-        msg += "64-bit counts; split it"
-        raise QueryError(msg)
+        i = int(size.argmax())
+        msg = f"M={m[i]}, K={k[i]}, N={n[i]} on {rows[i]}x{columns[i]} PEs is beyond exact 64-bit "
+        msg += "counts; split it, or cost a smaller batch"
+        raise CountError(i, msg)
     span_rows, span_columns, stream = {"ws": (k, n, m), "os": (m, n, k), "is": (k, m, n)}[dataflow]
     return Tiling(
         rows,

@@ -36,7 +36,7 @@ class DesignPoint:
     dram_bytes, dram_bytes_dense : int
     utilization : float
     energies, energies_dense : mapping of str to float
-        By table, in its unit.
+        By table that knows the precision, in its unit.
     """
 
     array: str

@@ -31,7 +31,7 @@ import math
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -129,12 +129,15 @@ class EnergyTable:
     entries : mapping of str to Entry
     macs : mapping of str to tuple of str
         Entries that add up to one multiply-accumulate, by precision; ``any`` serves all.
+    path : str, optional
+        File of a table that does not come with mipnet.
     """
 
     name: str
     title: str
     entries: Mapping[str, Entry]
     macs: Mapping[str, tuple[str, ...]]
+    path: str | None = None
 
     @cached_property
     def unit(self) -> str:
@@ -156,7 +159,8 @@ class EnergyTable:
         names = self.macs.get(precision, self.macs.get("any"))
         if names is None:
             msg = f"energy table {self.name!r} has no MAC of precision {precision!r}; it has "
-            msg += f"{', '.join(self.macs)}: choose one of these, or add it under [mac]"
+            msg += f"{', '.join(self.macs)}: choose one of these, add it under [mac], or take "
+            msg += f"a table that prices it: {', '.join(pricing(precision)) or 'none is shipped'}"
             raise ReadError(msg)
         return sum(self.entries[name].picojoules for name in names)
 
@@ -211,6 +215,11 @@ def energy_tables() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
+def pricing(precision: str) -> tuple[str, ...]:
+    """Names of the shipped tables with a multiply-accumulate of that precision."""
+    return tuple(name for name in energy_tables() if _shipped(name).prices(precision))
+
+
 def energy_table(source: object) -> EnergyTable:
     """Read a table by its name, or from a TOML file.
 
@@ -241,7 +250,7 @@ def energy_table(source: object) -> EnergyTable:
         msg = f"no energy table {os.fspath(source)!r}: give a .toml file or one of "
         msg += ", ".join(energy_tables())
         raise ReadError(msg)
-    return _read(path.read_bytes(), str(path))
+    return replace(_read(path.read_bytes(), str(path)), path=str(path))
 
 
 @cache

@@ -26,7 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import QueryError
-from mipnet.hardware.costs import GemmCosts
+from mipnet.hardware.costs import COUNTS, GemmCosts
+from mipnet.hardware.counts import LARGEST, CountError
 from mipnet.hardware.cycles import Tiling, compute_cycles, tile
 from mipnet.hardware.folds import kept_folds
 from mipnet.hardware.machine import LARGEST_SIDE, Machine
@@ -269,25 +270,53 @@ def _costs(shapes: Shapes, machine: Machine, *, traffic: Traffic, **per: Any) ->
     """Figures of all repetitions from those of one."""
     count = shapes.count
     spilled_sums = per["sums"] * traffic.spilled
-    return GemmCosts(
-        precision=machine.precision,
-        cells=per["cells"],
-        count=count,
-        folds=per["folds"] * count,
-        used=per["used"] * count,
-        macs=per["macs"] * count,
-        active_macs=shapes.active * count,
-        compute_cycles=per["compute"] * count,
-        stall_cycles=per["stalls"] * count,
-        input_reads=per["inputs"] * count,
-        weight_reads=per["weights"] * count,
-        partial_sum_reads=per["sums"] * count,
-        result_writes=per["finals"] * count,
-        dram_input_reads=per["dram_inputs"] * count,
-        dram_weight_reads=per["dram_weights"] * count,
-        dram_partial_sums=spilled_sums * count,
-        index_bytes=per["index"] * count,
-        choices=shapes.choices,
-        spilled=traffic.spilled,
-        buffered=traffic.buffered,
-    )
+    once = {
+        "folds": per["folds"],
+        "used": per["used"],
+        "macs": per["macs"],
+        "active_macs": shapes.active,
+        "compute_cycles": per["compute"],
+        "stall_cycles": per["stalls"],
+        "input_reads": per["inputs"],
+        "weight_reads": per["weights"],
+        "partial_sum_reads": per["sums"],
+        "result_writes": per["finals"],
+        "dram_input_reads": per["dram_inputs"],
+        "dram_weight_reads": per["dram_weights"],
+        "dram_partial_sums": spilled_sums,
+        "index_bytes": per["index"],
+    }
+    plain = {
+        "precision": machine.precision,
+        "cells": per["cells"],
+        "count": count,
+        "choices": shapes.choices,
+        "spilled": traffic.spilled,
+        "buffered": traffic.buffered,
+    }
+    most = max(int(value.max(initial=0)) for value in once.values())
+    # No figure is more than three counts of words of at most 128 bytes, and indices.
+    if most * int(count.max(initial=0)) > LARGEST // 512:
+        floats = count.astype(np.float64)
+        _check(GemmCosts(**plain, **{name: value * floats for name, value in once.items()}))
+    return GemmCosts(**plain, **{name: value * count for name, value in once.items()})
+
+
+def _check(costs: GemmCosts) -> None:
+    """Refuse figures, given as floating point, that 64 bits do not hold.
+
+    Raises
+    ------
+    CountError
+    """
+    for name in ("stall_cycles", *COUNTS, "used"):
+        bad = getattr(costs, name) > LARGEST
+        if bad.any():
+            i = int(np.argmax(bad))
+            times = int(costs.count[i])
+            msg = f"{name} of its {times} repetition(s), {float(getattr(costs, name)[i]):.3g}, is "
+            msg += "beyond exact 64-bit counts; "
+            if name == "stall_cycles":
+                msg += "give more bandwidth, "
+            msg += "cost fewer repetitions, a smaller batch, or split it"
+            raise CountError(i, msg)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import QueryError
-from mipnet.hardware.machine import whole
+from mipnet.hardware.counts import LARGEST, CountError
+from mipnet.hardware.machine import flag, whole
 
 Ints = npt.NDArray[np.int64]
 
@@ -48,7 +50,8 @@ class Gemm:
     Raises
     ------
     QueryError
-        When a size is no whole number of at least 1, or ``count`` is no multiple of ``blocks``.
+        When a size is no whole number of at least 1, ``count`` is no multiple of ``blocks``, or
+        ``unique_inputs`` are more than M K.
     """
 
     name: str
@@ -70,6 +73,11 @@ class Gemm:
             if value is not None or size not in {"units", "unique_inputs"}:
                 label = f"GEMM {self.name!r}: {size.upper() if size in 'mkn' else size}"
                 object.__setattr__(self, size, whole(label, value))
+        flag(f"GEMM {self.name!r}: weights", self.weights)
+        if self.unique_inputs is not None and self.unique_inputs > self.m * self.k:
+            msg = f"GEMM {self.name!r}: {self.unique_inputs} unique_inputs among its M x K = "
+            msg += f"{self.m * self.k} inputs; give at most that many"
+            raise QueryError(msg)
         if self.count % self.blocks:
             msg = f"GEMM {self.name!r}: its {self.count} repetitions do not divide into "
             msg += f"{self.blocks} blocks"
@@ -117,6 +125,10 @@ class Workload:
             if gemm.name in seen:
                 msg = f"two GEMMs are called {gemm.name!r}; names must differ"
                 raise QueryError(msg)
+            if max(gemm.m * gemm.k, gemm.n, gemm.count) > LARGEST:
+                msg = f"M={gemm.m}, K={gemm.k}, N={gemm.n}, count={gemm.count} are beyond exact "
+                msg += "64-bit counts; split it, or cost a smaller batch"
+                raise CountError(gemm.name, msg)
             seen.add(gemm.name)
         sizes = [
             (g.m, g.k, g.n, g.count, g.m * g.k if g.unique_inputs is None else g.unique_inputs)
@@ -185,11 +197,7 @@ def _columns(sizes: Sequence[Any]) -> tuple[Ints, ...]:
     columns = sizes if isinstance(sizes, tuple) else np.array(sizes, dtype=object).T
     result = []
     for column in columns:
-        try:
-            values = np.array(column, dtype=np.int64)
-        except OverflowError as error:
-            msg = "GEMM shapes beyond 64 bits are not modelled"
-            raise QueryError(msg) from error
+        values = np.array(column, dtype=np.int64)
         values.flags.writeable = False
         result.append(values)
     return tuple(result)
@@ -243,6 +251,8 @@ def _table(shapes: Sequence[Any]) -> npt.NDArray[np.integer] | None:
         table = np.array(shapes)
     except (ValueError, OverflowError, TypeError):  # rows of different kinds, or huge numbers
         return None
+    if {bool, np.bool_} & set(map(type, chain.from_iterable(shapes))):
+        return None  # numpy would count True as 1; refused one by one
     fits = table.ndim == 2 and table.shape[1] == 3 and np.issubdtype(table.dtype, np.integer)
     return table if fits else None
 

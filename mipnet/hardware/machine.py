@@ -18,6 +18,33 @@ MODES = ("serial", "no_fill", "overlap", "paper")
 PARTIAL_SUMS = ("accumulator", "spill")
 #: Longest side of an array; keeps every count within 64 bits.
 LARGEST_SIDE = 2**20
+#: Bits of the widest word, for the same reason.
+WIDEST_WORD = 1024
+
+
+def whole(name: str, value: object) -> int:
+    """Positive whole number, or a QueryError that names it."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        msg = f"{name} must be a whole number of at least 1, not {value!r}"
+        raise QueryError(msg)
+    if value < 1:
+        msg = f"{name} is {value}; it must be at least 1"
+        raise QueryError(msg)
+    return int(value)
+
+
+def flag(name: str, value: object) -> None:
+    """Raise QueryError for a value that is neither True nor False: text such as "no" is true."""
+    if not isinstance(value, bool | np.bool_):
+        msg = f"{name} must be True or False, not {value!r}"
+        raise QueryError(msg)
+
+
+def one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+    """Raise QueryError for a value that is none of the known ones."""
+    if value not in known:
+        msg = f"{name} {value!r} is unknown; choose one of {', '.join(known)}"
+        raise QueryError(msg)
 
 
 @dataclass(frozen=True)
@@ -29,6 +56,11 @@ class Precision:
     name : str
         What energy tables list their MACs under.
     inputs, weights, outputs, partial_sums : int
+
+    Raises
+    ------
+    QueryError
+        When a width is no whole number from 1 to 1024.
     """
 
     name: str
@@ -36,6 +68,14 @@ class Precision:
     weights: int
     outputs: int
     partial_sums: int
+
+    def __post_init__(self) -> None:
+        for field_name in ("inputs", "weights", "outputs", "partial_sums"):
+            label = f"precision {self.name!r}: bits of {field_name}"
+            width = whole(label, getattr(self, field_name))
+            if width > WIDEST_WORD:
+                msg = f"{label} is {width}; words of more than {WIDEST_WORD} bits are not modelled"
+                raise QueryError(msg)
 
 
 #: Word widths by name; ``fp32_int8`` is SASP's mix of FP32 activations and INT8 weights.
@@ -106,6 +146,7 @@ class Memory:
         if self.write_bandwidth is not None and self.bandwidth is None:
             msg = "write_bandwidth without bandwidth: give both, or bandwidth alone (shared port)"
             raise QueryError(msg)
+        flag("double_buffered", self.double_buffered)
         one_of("partial_sums", self.partial_sums, PARTIAL_SUMS)
 
     @property
@@ -156,6 +197,8 @@ class Machine:
             object.__setattr__(self, "dataflow", self.dataflow.lower())
         one_of("dataflow", self.dataflow, DATAFLOWS)
         one_of("mode", self.mode, MODES)
+        for name in ("edge_aware", "nm_support", "skip_slices"):
+            flag(name, getattr(self, name))
         object.__setattr__(self, "precision", precision(self.precision))
         memory: object = self.memory
         if not isinstance(memory, Memory):
@@ -219,21 +262,3 @@ def precision(name: str | Precision) -> Precision:
         return name
     one_of("precision", name, tuple(PRECISIONS))
     return PRECISIONS[name]
-
-
-def whole(name: str, value: object) -> int:
-    """Positive whole number, or a QueryError that names it."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        msg = f"{name} must be a whole number of at least 1, not {value!r}"
-        raise QueryError(msg)
-    if value < 1:
-        msg = f"{name} is {value}; it must be at least 1"
-        raise QueryError(msg)
-    return int(value)
-
-
-def one_of(name: str, value: object, known: tuple[str, ...]) -> None:
-    """Raise QueryError for a value that is none of the known ones."""
-    if value not in known:
-        msg = f"{name} {value!r} is unknown; choose one of {', '.join(known)}"
-        raise QueryError(msg)

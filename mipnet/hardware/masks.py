@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import MaskError
-from mipnet.hardware.machine import sides
+from mipnet.hardware.machine import flag, sides
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -246,6 +246,7 @@ class ElementMask:
 
     def __post_init__(self) -> None:
         keep = np.array(self.keep)
+        flag("compressed", self.compressed)
         if keep.dtype != np.bool_:
             msg = f"an element mask is a boolean matrix (K x N), not {keep.dtype} {keep.shape}"
             raise MaskError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -23,7 +24,8 @@ class Energies:
     ----------
     table : EnergyTable
     mac : array of float64
-        MACs whose weight is not a known zero.
+        MACs whose weight is not a known zero. NaN, and so is the total, under a table without a
+        MAC of this precision.
     registers : array of float64
         One read and one write of a local register per MAC of the array.
     hops : array of float64
@@ -37,7 +39,8 @@ class Energies:
     leakage : array of float64
         Per PE and cycle.
     unpriced : tuple of str
-        Components that happened and that the table does not price; they count as 0.
+        Components that happened and that the table does not price; they count as 0, but for
+        ``mac``.
     """
 
     table: EnergyTable
@@ -82,7 +85,7 @@ def price(costs: GemmCosts, table: EnergyTable, memory: Memory, *, stationary: b
         Whether partial sums travel (ws and is) or operands alone (os).
     """
     bits = costs.precision
-    unpriced: list[str] = []
+    unpriced: list[str] = [] if table.prices(bits.name) else ["mac"]
 
     def each(kind: str, width: int, count: Any, **how: Any) -> Any:
         energy = table.word(kind, width, **how)
@@ -98,20 +101,24 @@ def price(costs: GemmCosts, table: EnergyTable, memory: Memory, *, stationary: b
     hops = each("hop", bits.inputs, costs.macs)
     hops = hops + each("hop", bits.partial_sums if stationary else bits.weights, costs.macs)
     mux, leakage = table.each("mux"), table.each("leakage")
-    chosen = costs.macs * (costs.choices - 1)
+    chosen = costs.macs.astype(np.float64) * (costs.choices - 1)
     if mux is None and np.any(chosen):
         unpriced.append("mux")
     if leakage is None:
         unpriced.append("leakage")
     return Energies(
         table=table,
-        mac=np.multiply(table.mac(bits.name), costs.active_macs, dtype=np.float64),
+        mac=np.multiply(
+            math.nan if unpriced[:1] == ["mac"] else table.mac(bits.name),
+            costs.active_macs,
+            dtype=np.float64,
+        ),
         registers=register,
         hops=hops,
         mux=np.multiply(mux or 0.0, chosen, dtype=np.float64),
         sram=_sram(costs, table, memory),
         dram=_dram(costs, table),
-        leakage=np.multiply(leakage or 0.0, costs.cells * costs.cycles, dtype=np.float64),
+        leakage=np.multiply(costs.cells * (leakage or 0.0), costs.cycles, dtype=np.float64),
         unpriced=tuple(dict.fromkeys(unpriced)),
     )
 
@@ -140,7 +147,7 @@ def _dram(costs: GemmCosts, table: EnergyTable) -> Floats:
     for count, width, direction in (
         (costs.dram_input_reads, bits.inputs, "read"),
         (costs.dram_weight_reads, bits.weights, "read"),
-        (costs.index_bytes * 8 / bits.weights, bits.weights, "read"),
+        (costs.index_bytes * (8 / bits.weights), bits.weights, "read"),
         (costs.dram_partial_sums, bits.partial_sums, "read"),
         (costs.dram_partial_sums, bits.partial_sums, "write"),
         (costs.result_writes, bits.outputs, "write"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from math import isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def row(layer: LayerCost, columns: int) -> tuple[str, ...]:
         _change(f"{old.utilization:.1%}", f"{new.utilization:.1%}"),
         _change(f"{old.sram_reads + old.sram_writes:,}", f"{new.sram_reads + new.sram_writes:,}"),
         _change(f"{old.dram_bytes:,}", f"{new.dram_bytes:,}"),
-        _change(f"{layer.energy_before:.4g}", f"{layer.energy:.4g}"),
+        _change(_energy(layer.energy_before, 4), _energy(layer.energy, 4)),
         f"{layer.savings.ideal:.1%}",
         f"{layer.savings.tile_quantised:.1%}",
         f"{layer.savings.after_memory:.1%}",
@@ -66,7 +67,7 @@ def facts(result: HardwareCost) -> dict[str, str]:
     }
     for first, second in zip(result.energies_before, result.energies, strict=True):
         table = second.table
-        value = _change(f"{first.total.sum():.5g}", f"{second.total.sum():.5g}")
+        value = _change(_energy(first.total.sum(), 5), _energy(second.total.sum(), 5))
         without = f" (not priced: {', '.join(second.unpriced)})" if second.unpriced else ""
         lines[f"energy, {table.name}"] = f"{value} {table.unit}{without}"
     for table_name, order in result.ranking.orders.items():
@@ -122,6 +123,10 @@ def plain_table(
     head = f"<thead><tr>{cells(heads, 'th')}</tr></thead>" if heads else ""
     body = "".join(f"<tr>{cells(values, 'td')}</tr>" for values in rows)
     return f"<table>{head}<tbody>{body}</tbody></table>"
+
+
+def _energy(value: float, digits: int) -> str:
+    return "unknown" if isnan(value) else f"{value:.{digits}g}"
 
 
 def _change(before: str, after: str) -> str:

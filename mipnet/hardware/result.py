@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy as np
 from mipnet.errors import MissingPackageError
 from mipnet.hardware.apply import Masks, Pruned, Size, prune
 from mipnet.hardware.costs import Figures, GemmCosts
+from mipnet.hardware.counts import total
 from mipnet.hardware.energy import EnergyTable
 from mipnet.hardware.gemm import Workload
 from mipnet.hardware.machine import DATAFLOWS, Machine
@@ -39,7 +41,7 @@ class LayerCost:
         a grouped convolution; one with no repetitions where nothing is left.
     before, after : Figures
     energy_before, energy : float
-        Under the first table, in its unit.
+        Under the first table, in its unit; NaN when it has no MAC of the precision.
     savings : Savings
     """
 
@@ -165,7 +167,7 @@ class HardwareCost:
 
     @property
     def energy(self) -> float:
-        """Energy under the first table, in its unit."""
+        """Energy under the first table, in its unit; NaN when it has no MAC of the precision."""
         return float(np.sum(self.energies[0].total))
 
     @property
@@ -175,8 +177,8 @@ class HardwareCost:
 
     @property
     def energy_pj(self) -> float | None:
-        """Energy in pJ; None when the first table is relative."""
-        return self.energy if self.tables[0].unit == "pJ" else None
+        """Energy in pJ; None when the first table is relative or has no MAC of the precision."""
+        return known(self.energy) if self.tables[0].unit == "pJ" else None
 
     @cached_property
     def _timed(self) -> tuple[Machine, GemmCosts, GemmCosts]:
@@ -194,8 +196,8 @@ class HardwareCost:
 
         def share(name: str, first: GemmCosts, second: GemmCosts) -> float:
             return saved(
-                float(np.sum(getattr(first, name)[index])),
-                float(np.sum(getattr(second, name)[index])),
+                float(total(getattr(first, name)[index])),
+                float(total(getattr(second, name)[index])),
             )
 
         return Savings(
@@ -233,14 +235,15 @@ class HardwareCost:
 
     @cached_property
     def ranking(self) -> Ranking:
-        """Dataflows by the energy of this workload under this mask, under every table."""
-        energies: dict[str, list[float]] = {table.name: [] for table in self.tables}
+        """Dataflows by the energy of this workload, under every table that knows the precision."""
+        tables = [table for table in self.tables if table.prices(self.machine.precision.name)]
+        energies: dict[str, list[float]] = {table.name: [] for table in tables}
         for dataflow in DATAFLOWS:
             machine = replace(self.machine, dataflow=dataflow)
             costs = self.costs
             if dataflow != self.machine.dataflow:
                 costs = prune(self.workload, self.masks, machine).costs(machine)
-            for table in self.tables:
+            for table in tables:
                 found = price(costs, table, machine.memory, stationary=machine.stationary)
                 energies[table.name].append(float(np.sum(found.total)))
         return Ranking(DATAFLOWS, {name: tuple(values) for name, values in energies.items()})
@@ -287,16 +290,21 @@ class HardwareCost:
         return pd.DataFrame(columns).set_index("layer")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: totals after pruning at the top, then machine, energies and GEMMs."""
+        """Plain data: totals after pruning at the top, then machine, energies and GEMMs.
+
+        An energy that a table cannot price is None; ``energy_table_path`` and ``path`` name the
+        file of a table that does not come with mipnet.
+        """
         machine = self.machine
         memory = asdict(machine.memory)
         report: dict[str, Any] = {
             **{name: getattr(self.after, name) for name in ("cycles", "macs", "utilization")},
             **asdict(self.after),
             "energy_pj": self.energy_pj,
-            "energy": self.energy,
+            "energy": known(self.energy),
             "energy_unit": self.tables[0].unit,
             "energy_table": self.tables[0].name,
+            "energy_table_path": self.tables[0].path,
             "array": machine.array,
             "dataflow": machine.dataflow,
             "mode": machine.mode,
@@ -310,7 +318,7 @@ class HardwareCost:
             "source": self.source,
         }
         if self.masks is not None:
-            report["before"] = {**asdict(self.before), "energy": self.energy_before}
+            report["before"] = {**asdict(self.before), "energy": known(self.energy_before)}
             report["savings"] = asdict(self.savings)
         report["layers"] = [_layer(layer) for layer in self.layers]
         return report
@@ -330,12 +338,18 @@ class HardwareCost:
         return html(self)
 
 
+def known(energy: float) -> float | None:
+    """Energy, or None where a table does not know the precision."""
+    return None if math.isnan(energy) else energy
+
+
 def _energies(energies: Energies) -> dict[str, Any]:
     return {
         "table": energies.table.name,
+        "path": energies.table.path,
         "unit": energies.table.unit,
-        "total": float(np.sum(energies.total)),
-        "parts": energies.parts(),
+        "total": known(float(np.sum(energies.total))),
+        "parts": {name: known(value) for name, value in energies.parts().items()},
         "unpriced": list(energies.unpriced),
     }
 
@@ -347,11 +361,11 @@ def _layer(layer: LayerCost) -> dict[str, Any]:
         **dict(zip(names, layer.size, strict=True)),
         "parts": [dict(zip(names, part, strict=True)) for part in layer.parts],
         **asdict(layer.after),
-        "energy": layer.energy,
+        "energy": known(layer.energy),
         "before": {
             **dict(zip(names, layer.size_before, strict=True)),
             **asdict(layer.before),
-            "energy": layer.energy_before,
+            "energy": known(layer.energy_before),
         },
         "savings": asdict(layer.savings),
     }

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mipnet.errors import QueryError
 from mipnet.hardware.apply import prune
 from mipnet.hardware.costs import freeze
+from mipnet.hardware.counts import LARGEST, located, total
 from mipnet.hardware.evaluate import Shapes, evaluate_shapes
 from mipnet.hardware.gemm import Gemm, Workload
 from mipnet.hardware.machine import Machine, whole
@@ -83,7 +84,7 @@ def staircase(workload: Workload, group: str, machine: Machine) -> Staircase:
     widths = np.arange(1, units + 1)
     if any(gemm.blocks > 1 for gemm in workload.rows):
         return Staircase(group, machine, widths, _one_by_one(workload, group, units, machine))
-    total = np.zeros(units, np.int64)
+    cycles = np.zeros(units, np.int64)
     for i, gemm in enumerate(workload.rows):
         sides = {"m": int(workload.m[i]), "k": gemm.k, "n": gemm.n, "count": int(workload.count[i])}
         unique = int(workload.unique[i])
@@ -95,20 +96,31 @@ def staircase(workload: Workload, group: str, machine: Machine) -> Staircase:
         m, k, n, count = np.broadcast_arrays(*left.values())
         shapes = Shapes.whole(m, k, n, count, -(-unique * k // gemm.k))
         ones = np.ones_like(k)
-        costs = evaluate_shapes(shapes, machine.rows * ones, machine.columns * ones, machine)
-        total += costs.cycles
-    return Staircase(group, machine, widths, total)
+        with located(lambda _, gemm=gemm: gemm.name):  # type: ignore[misc]
+            costs = evaluate_shapes(shapes, machine.rows * ones, machine.columns * ones, machine)
+        cycles += _within(costs.cycles, int(cycles.max()), group)
+    return Staircase(group, machine, widths, cycles)
+
+
+def _within(cycles: Ints, before: int, group: str) -> Ints:
+    """Cycles to add, or a QueryError when the sum is beyond 64 bits."""
+    if int(cycles.max()) + before > LARGEST:
+        msg = f"staircase of group {group!r}: the cycles of the whole workload are beyond exact "
+        msg += "64-bit counts; give fewer GEMMs, or a smaller batch"
+        raise QueryError(msg)
+    return cycles
 
 
 def _one_by_one(workload: Workload, group: str, units: int, machine: Machine) -> Ints:
     """Cycles of every width where blocks end up with shapes of their own."""
     touched = kept_units(workload, {group: LayerMask(np.array([], int), units)}).flags
     changes = [not touched.keys().isdisjoint(_groups(gemm)) for gemm in workload.rows]
-    other = prune(workload, None, machine).costs(machine).cycles[~np.array(changes)].sum()
+    other = prune(workload, None, machine).costs(machine).cycles[~np.array(changes)]
     part = workload.part(np.flatnonzero(changes))
     masks = (LayerMask(np.arange(width), units) for width in range(1, units + 1))
     costs = (prune(part, {group: mask}, machine).costs(machine) for mask in masks)
-    return np.array([other + found.cycles.sum() for found in costs], dtype=np.int64)
+    cycles = [total(other) + total(found.cycles) for found in costs]
+    return _within(np.array(cycles, dtype=object), 0, group).astype(np.int64)
 
 
 def _groups(gemm: Gemm) -> set[str | None]:

@@ -24,11 +24,11 @@ with bandwidth or capacity: no term does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.hardware.counts import LARGEST, CountError
 from mipnet.hardware.cycles import Tiling
 from mipnet.hardware.folds import Folds, dense_folds
 from mipnet.hardware.machine import Machine
@@ -110,8 +110,9 @@ def dense_stalls(tiling: Tiling, compute: Ints, traffic: Traffic, machine: Machi
     for start in range(0, stalls.size, CHUNK):
         part = slice(start, start + CHUNK)
         columns = Tiling(*(value[part, None, None] for value in vars(tiling).values()))
-        total = _classes(columns, traffic.part(part), machine)
-        stalls[part] = _rounded_up(total - compute[part])
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = _classes(columns, traffic.part(part), machine)
+        stalls[part] = _rounded_up(total - compute[part], machine, start)
     return stalls
 
 
@@ -181,9 +182,15 @@ def kept_cycles(
     tiling: Tiling, folds: Folds, traffic: Traffic, machine: Machine
 ) -> tuple[int, int]:
     """Compute cycles and stall cycles of one GEMM whose folds are listed one by one."""
-    count = len(folds.rows)
-    if not count:
+    if not len(folds.rows):
         return 0, 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        compute, total = _listed(tiling, folds, traffic, machine)
+    return compute, int(_rounded_up(np.array([total - compute]), machine)[0])
+
+
+def _listed(tiling: Tiling, folds: Folds, traffic: Traffic, machine: Machine) -> tuple[int, float]:
+    """Cycles of computing alone, and with all transfers."""
     steps = _steps(tiling, folds, np.roll(folds.rows, -1), machine)
     fetched, sent = traffic.reads(folds, machine), traffic.writes(folds, machine)
     moved = _moved(np.append(fetched[1:], 0.0), np.insert(sent[:-1], 0, 0.0), machine)
@@ -200,8 +207,7 @@ def kept_cycles(
         lasting = _busy(length, folds, traffic, machine)
         exposed = load + _last_of(busy, lasting) + turns
         hidden = load + _last_of(np.maximum(busy, moved), lasting) + read[0] + most
-    total = min(hidden, exposed) if traffic.buffered else exposed
-    return compute, int(_rounded_up(total - compute))
+    return compute, float(min(hidden, exposed) if traffic.buffered else exposed)
 
 
 def _last_of(slots: Ints | Floats, length: Ints | Floats) -> float:
@@ -257,6 +263,24 @@ def _alone(reads: Floats, writes: Floats, machine: Machine) -> tuple[Floats, Flo
     return reads / bandwidth, writes / (machine.memory.write_bandwidth or bandwidth)
 
 
-def _rounded_up(cycles: Any) -> Ints:
-    """Whole cycles; what rounding of floating point leaves above one does not count."""
-    return np.asarray(np.ceil(cycles * (1.0 - 1e-13) - 1e-6), dtype=np.int64)
+def _rounded_up(cycles: Floats, machine: Machine, start: int = 0) -> Ints:
+    """Whole cycles; what rounding of floating point leaves above one does not count.
+
+    Raises
+    ------
+    CountError
+        When they are beyond 64 bits; the first GEMM is number ``start``.
+    """
+    whole = np.ceil(cycles * (1.0 - 1e-13) - 1e-6)
+    bad = ~(whole <= LARGEST)  # NaN, of infinite cycles, is bad as well
+    if bad.any():
+        memory = machine.memory
+        limits = ", ".join(
+            f"{name}={value:g}"
+            for name in ("bandwidth", "write_bandwidth", "sram_bandwidth")
+            if (value := getattr(memory, name)) is not None
+        )
+        msg = f"its memory stalls at {limits} bytes per cycle are beyond exact 64-bit counts; give "
+        msg += "more bandwidth, or None for a memory that never stalls"
+        raise CountError(start + int(np.argmax(bad)), msg)
+    return np.asarray(whole, dtype=np.int64)

@@ -20,6 +20,7 @@ from mipnet.hardware.design import DesignPoint, DesignSpace
 from mipnet.hardware.extract import weight_matrices, with_matrices
 from mipnet.hardware.machine import sides
 from mipnet.hardware.masks import TileMask
+from mipnet.hardware.price import Energies
 from mipnet.hardware.tiles import named_weights, prune_tiles
 from mipnet.network import Network
 
@@ -60,7 +61,7 @@ def sweep(
     ------
     QueryError
         When there is nothing to sweep over, shapes come without weights to prune, or an accuracy
-        is NaN.
+        is NaN or no number.
     """
     arrays, rates = _several("arrays", arrays), _several("rates", rates)
     dataflows = _several("dataflows", dataflows)
@@ -133,12 +134,23 @@ class _Models:
             return _Candidate(tile, float(rate), masks, None)
         left = {name: np.where(m.elements, self.weights[name], 0) for name, m in masks.items()}
         model = left if self.network is None else with_matrices(self.network, left)
-        found = float(self.accuracy(model))
+        answer: object = self.accuracy(model)
+        try:
+            found = float(answer)  # type: ignore[arg-type]
+        except (TypeError, ValueError) as error:
+            msg = f"accuracy returned {answer!r} for tiles of {tile[0]}x{tile[1]} at rate "
+            msg += f"{rate:g}; it must return one number"
+            raise QueryError(msg) from error
         if math.isnan(found):
             msg = f"accuracy is NaN for tiles of {tile[0]}x{tile[1]} at rate {rate:g}: points "
             msg += "without an accuracy cannot be compared"
             raise QueryError(msg)
         return _Candidate(tile, float(rate), masks, found)
+
+
+def _totals(energies: Iterable[Energies]) -> dict[str, float]:
+    """Energy by table, of those that know the precision."""
+    return {e.table.name: float(e.total.sum()) for e in energies if "mac" not in e.unpriced}
 
 
 def _point(
@@ -160,6 +172,6 @@ def _point(
         dram_bytes=found.after.dram_bytes,
         dram_bytes_dense=found.before.dram_bytes,
         utilization=found.utilization,
-        energies={e.table.name: float(e.total.sum()) for e in found.energies},
-        energies_dense={e.table.name: float(e.total.sum()) for e in found.energies_before},
+        energies=_totals(found.energies),
+        energies_dense=_totals(found.energies_before),
     )

@@ -145,6 +145,9 @@ def test_report_for_people(net: Path, tmp_path: Path) -> None:
         (("--gemm", "4,4,4", "--dataflow", "rs"), "dataflow"),
         (("--gemm", "4,4,4", "--bandwidth", "0"), "bandwidth is 0"),
         (("--gemm", "4,4,4", "--bandwidth", "nan"), "bandwidth"),
+        (("--gemm", "5,5,5", "--bandwidth", "1e-18"), "'gemm0': its memory stalls at bandwidth="),
+        (("--gemm", "5,5,5", "--batch", "99999999999999999999"), "'gemm0': M = 5 times batch"),
+        (("--gemm", "5,5,99999999999999999999"), "'gemm0'"),
         (("--gemm", "4,4,4", "--batch", "0"), "batch"),
         (("--gemm", "4,4,4", "--buffers", "1,2"), "KiB"),
         (("--gemm", "4,4,4", "--buffers", "0,1,1"), "input_bytes"),
@@ -157,3 +160,13 @@ def test_mistakes(arguments: tuple[str, ...], said: str) -> None:
     assert result.exit_code == 2
     assert said in result.stderr
     assert result.stdout == ""
+
+
+def test_a_precision_without_a_price() -> None:
+    found = plain("--gemm", "64,64,64", "--precision", "fp32_int8")
+    assert found["cycles"] == 1760
+    assert found["energy_pj"] is found["energy"] is None
+    assert any("relative_eyeriss" in note for note in found["notes"])
+    result = run("--gemm", "64,64,64", "--precision", "fp32_int8")
+    assert result.exit_code == 0
+    assert "unknown" in result.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib import import_module
@@ -104,3 +105,12 @@ def test_tables_are_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
     table.add_row(*words)
     print_table(table)
     assert capsys.readouterr().out.split() == words * 2
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "mipnet", "hardware", "--gemm", "64,64,64", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["cycles"] == 1760
+    bad = subprocess.run([*command, "--batch", "0"], capture_output=True, text=True, check=False)
+    assert bad.returncode == 2
+    assert "batch is 0" in bad.stderr

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import tomllib
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mipnet.errors import ReadError
-from mipnet.hardware import Memory, TileMask, cost, energy_table, energy_tables
+from mipnet.hardware import Memory, NMMask, TileMask, cost, energy_table, energy_tables, sweep
 
 SHIPPED = energy_tables()
 
@@ -144,8 +147,6 @@ def test_units_are_dimensions(tmp_path: Path, unit: str, value: float, width: in
 
 
 def test_directions_multiplexers_and_leakage(tmp_path: Path) -> None:
-    from mipnet.hardware import NMMask
-
     extra = """
 [entries.mux]
 kind = "mux"
@@ -226,8 +227,8 @@ def test_bad_tables(tmp_path: Path, old: str, new: str, said: str) -> None:
 def test_unknown_tables_and_precisions(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="horowitz45"):
         energy_table("horowitz")
-    with pytest.raises(ReadError, match="fp32_int8"):
-        cost([(4, 4, 4)], precision="fp32_int8")
+    with pytest.raises(ReadError, match=r"fp32_int8.*relative_eyeriss"):
+        energy_table("horowitz45").mac("fp32_int8")
     mixed = cost([(4, 4, 4)], precision="fp32_int8", energy_table="relative_eyeriss")
     assert [table.name for table in mixed.tables] == ["relative_eyeriss", "relative_maestro"]
     for nothing in (tmp_path / "nothing.toml", 3, None):
@@ -260,3 +261,68 @@ def test_relative_energies_do_not_depend_on_width_of_words() -> None:
         for p in ("int8", "fp32")
     )
     assert one.energy == two.energy
+
+
+def test_tables_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    one, two = tmp_path / "t0.toml", tmp_path / "t1.toml"
+    one.write_text(OWN, encoding="utf-8")
+    two.write_text(OWN.replace("0.5", "50.0"), encoding="utf-8")
+    alone = cost([(8, 64, 64)], energy_table=one)
+    found = cost([(8, 64, 64)], energy_table=one, compare=two)
+    assert [t.name for t in found.tables] == ["own (t0.toml)", "own (t1.toml)"]
+    assert found.energy == alone.energy  # the one asked for stays the first
+    assert found.energies[1].total.sum() > found.energy
+    assert list(found.ranking.orders) == ["own (t0.toml)", "own (t1.toml)"]
+    plain = found.to_dict()
+    assert plain["energy_table_path"] == str(one)
+    assert [e["path"] for e in plain["energies"]] == [str(one), str(two)]
+    same = cost([(8, 64, 64)], energy_table=one, compare=[one, one])
+    assert [t.name for t in same.tables] == ["own", "relative_eyeriss"]
+
+
+def test_files_and_objects_of_one_name(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    one, two = write(tmp_path, OWN), write(tmp_path / "a", OWN.replace("8.0", "9.0"))
+    again = replace(energy_table(one), title="another", path=None)
+    third = replace(again, title="a third")
+    found = cost((8, 64, 64), energy_table=one, compare=[two, again, third])
+    names = ["own (own.toml)", f"own ({two})", "own", "own (2)"]
+    assert [t.name for t in found.tables] == names
+
+
+def test_a_file_named_like_a_shipped_table(tmp_path: Path) -> None:
+    path = write(tmp_path, OWN.replace('"own"', '"horowitz45"'))
+    found = cost((8, 64, 64), energy_table=path)
+    assert [t.name for t in found.tables] == ["horowitz45", "relative_eyeriss"]
+    assert found.to_dict()["energy_table_path"] == str(path)
+    assert any(str(path) in note for note in found.notes)
+    both = cost((8, 64, 64), compare=path)
+    assert [t.name for t in both.tables] == ["horowitz45", "horowitz45 (own.toml)"]
+    assert both.energy == cost((8, 64, 64)).energy
+    assert both.to_dict()["energy_table_path"] is None
+
+
+def test_a_precision_without_a_price_leaves_energy_unknown() -> None:
+    found = cost({"fc": (4, 8, 8)}, {"fc": NMMask(2, 4)}, precision="fp32_int8")
+    assert found.cycles == cost({"fc": (4, 8, 8)}, {"fc": NMMask(2, 4)}).cycles
+    assert math.isnan(found.energy)
+    assert found.energy_pj is None
+    assert math.isnan(found.layers[0].energy)
+    assert "mac" in found.energies[0].unpriced
+    assert list(found.ranking.orders) == ["relative_eyeriss", "relative_maestro"]
+    (note,) = (note for note in found.notes if "fp32_int8" in note)
+    assert "horowitz45" in note
+    assert "relative_eyeriss, relative_maestro" in note
+    plain = json.loads(found.to_json())
+    assert plain["energy"] is plain["energy_pj"] is plain["layers"][0]["energy"] is None
+    assert plain["before"]["energy"] is plain["energies"][0]["total"] is None
+    assert plain["energies"][1]["total"] > 0.0
+    assert "unknown" in str(found)
+    assert "unknown" in found._repr_html_()
+    assert "nan" not in str(found)
+
+
+def test_a_sweep_without_a_price_takes_the_tables_that_know() -> None:
+    space = sweep((4, 8, 8), arrays=[4, 8], precision="fp32_int8")
+    assert list(space.ranking.orders) == ["relative_eyeriss", "relative_maestro"]
+    assert space.pareto()
