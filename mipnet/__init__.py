@@ -56,10 +56,12 @@ _PUBLIC = {
     "train_mlp": "mipnet.pruning",
     "hardware": "mipnet.hardware",
     "difference_bounds": "mipnet.certify",
+    "testing": "mipnet.testing",
 }
 
 if TYPE_CHECKING:
     from mipnet import hardware as hardware
+    from mipnet import testing as testing
     from mipnet.bounds import compute_bounds as compute_bounds
     from mipnet.bounds import load_bounds as load_bounds
     from mipnet.bounds import save_bounds as save_bounds
@@ -136,6 +138,7 @@ __all__ = [
     "save",
     "save_bounds",
     "solve",
+    "testing",
     "to_onnx",
     "to_torch",
     "train_mlp",

@@ -7,6 +7,7 @@ from mipnet.plugins import Plugin, load_group
 #: Entry point groups that are looked through.
 GROUPS = (
     "mipnet.pruners",
+    "mipnet.layers",
     "mipnet.formulations",
     "mipnet.problems",
     "mipnet.solvers",

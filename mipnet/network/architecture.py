@@ -26,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.errors import NetworkError, ReadError, UnsupportedError
-from mipnet.network.layers import LAYERS, Layer
-from mipnet.network.layers.base import Array, Shape
+from mipnet.network.layers import Layer
+from mipnet.network.layers.base import Array, Shape, layer_class, layer_kinds
 from mipnet.network.network import INPUT, Network, Node
 from mipnet.network.numbers import numeric
 
@@ -195,10 +195,11 @@ class _Builder:
             if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
                 msg = f"node {k} of the architecture is no object with a name: {entry!r}"
                 raise self.fail(msg)
+        kinds = layer_kinds()
         unknown = [
-            f"{e['name']!r} ({e.get('kind')}): no such layer; registered: {', '.join(LAYERS)}"
+            f"{e['name']!r} ({e.get('kind')}): no such layer; registered: {', '.join(kinds)}"
             for e in entries
-            if e.get("kind") not in LAYERS
+            if e.get("kind") not in kinds
         ]
         if unknown:
             raise UnsupportedError(self.where, unknown)
@@ -222,7 +223,7 @@ class _Builder:
             raise NetworkError(msg) from error
 
     def node(self, entry: Mapping[str, Any], before: str) -> Node:
-        name, cls = entry["name"], LAYERS[entry["kind"]]
+        name, cls = entry["name"], layer_class(entry["kind"])
         inputs, options = entry.get("inputs", [before]), entry.get("options", {})
         named = entry.get("arrays", {})
         texts = isinstance(inputs, list) and all(isinstance(i, str) for i in inputs)

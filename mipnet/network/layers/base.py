@@ -9,7 +9,7 @@ nonlinear ones those of :class:`mipnet.network.layers.elementwise.Elementwise`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Self, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from formulations import AffineForm, Formulation, Program
 from mipnet.errors import NetworkError
 from mipnet.network.interval import Interval, LinearForm, Lines
+from mipnet.plugins import faults_of, load_group
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -224,6 +225,25 @@ class Layer(ABC):
         del relaxation
         return None
 
+    @classmethod
+    def example(cls, rng: np.random.Generator) -> tuple[Layer, Sequence[Shape]]:
+        """Small random layer of this kind with the shapes of its inputs, for ``mipnet.testing``.
+
+        The layer without options over vectors of four, unless overridden.
+
+        Raises
+        ------
+        NetworkError
+            When the constructor needs something.
+        """
+        del rng
+        try:
+            layer = cls()
+        except TypeError as error:
+            msg = f"layer {cls.kind!r} has no example: define example(cls, rng) to return a small "
+            raise NetworkError(msg + f"layer and the shapes of its inputs ({error})") from error
+        return layer, [(4,)] * layer.arity
+
     def gain(self, relaxation: Relaxation, *values: Array) -> Array:
         """Return the derivative of the lower lines by their slopes.
 
@@ -243,6 +263,8 @@ class Layer(ABC):
 
 L = TypeVar("L", bound=type[Layer])
 LAYERS: dict[str, type[Layer]] = {}
+#: Entry points of layers in other packages; imported when a list or an unknown kind is asked for.
+GROUP = "mipnet.layers"
 
 
 def register_layer(kind: str) -> Callable[[L], L]:
@@ -265,6 +287,26 @@ def register_layer(kind: str) -> Callable[[L], L]:
         return cls
 
     return file
+
+
+def layer_kinds() -> tuple[str, ...]:
+    """Names of all registered layers, those of other packages (``mipnet.layers``) included."""
+    load_group(GROUP)
+    return tuple(sorted(LAYERS))
+
+
+def layer_class(kind: str) -> type[Layer]:
+    """Return the layer registered under ``kind``.
+
+    Raises
+    ------
+    KeyError
+        When there is none; the message lists what there is.
+    """
+    if kind not in LAYERS and kind not in layer_kinds():
+        msg = f"no such layer: {kind!r}; registered: {', '.join(layer_kinds())}{faults_of(GROUP)}"
+        raise KeyError(msg)
+    return LAYERS[kind]
 
 
 def frozen(values: npt.ArrayLike) -> Array:

@@ -1,0 +1,1 @@
+"""A layer, a formulation and a pruning method from outside."""
