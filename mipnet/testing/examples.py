@@ -23,15 +23,17 @@ def _flat(make: Callable[[Rng], Layer]) -> Maker:
     return lambda rng: (make(rng), [_VECTOR])
 
 
+def _batch_norm(rng: Rng) -> Layer:
+    weight, bias, mean = rng.normal(size=(3, 2))
+    return known.BatchNorm(weight, bias, mean, rng.uniform(0.5, 2.0, size=2))
+
+
 #: Of the kinds whose constructor needs something; the others bring theirs as ``Layer.example``.
 EXAMPLES: Mapping[str, Maker] = {
     "Add": lambda rng: (known.Add((1.0, -0.5)), [_VECTOR] * 2),
     "Affine": _flat(lambda rng: known.Affine(rng.normal(size=(3, 4)), rng.normal(size=3))),
     "AvgPool": lambda rng: (known.AvgPool((2, 2), stride=1, padding=1), [_IMAGE]),
-    "BatchNorm": lambda rng: (
-        known.BatchNorm(*rng.normal(size=(3, 2)), rng.uniform(0.5, 2.0, size=2)),
-        [(2, 2, 2)],
-    ),
+    "BatchNorm": lambda rng: (_batch_norm(rng), [(2, 2, 2)]),
     "Clip": _flat(lambda rng: known.Clip(-0.5, 1.0)),
     "Concat": lambda rng: (known.Concat(2, -1), [(2, 2), (2, 1)]),
     "Conv": lambda rng: (

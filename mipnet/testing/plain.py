@@ -98,8 +98,7 @@ class _Extra:
     def arrays(self) -> ProgramArrays:
         more = self.program.freeze()
         given, width = self.given, more.n_columns
-        wide = sp.csr_array(given.matrix)
-        wide.resize((given.n_rows, width))
+        wide = AffineForm(given.matrix, np.zeros(given.n_rows)).matrix(width)
         integer = more.integer.copy()
         integer[: given.n_columns] = given.integer
         cost = np.zeros(width)
