@@ -6,6 +6,7 @@ import json
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -306,6 +307,34 @@ class TestFolders:
         notes = status(folder).set_aside
         assert {Path(note["file"]).name for note in notes} == set(wrong)
         assert (folder / "set_aside" / "cells" / paths[2].name).read_text() == good[3]
+
+    def test_values_of_a_wrong_type_are_damage(self, tmp_path: Path) -> None:
+        plan = load_plan(plan_file(tmp_path, NAPS.format(count=5, seconds=0.0, wall=20)))
+        folder = tmp_path / "r"
+        run(plan, folder)
+        paths = sorted((folder / "cells").glob("*.json"))
+        changes: list[tuple[str, str, Any]] = [
+            ("result", "objective", {"a": 1}),
+            ("result", "total_s", "soon"),
+            ("process", "seconds", [1]),
+            ("labels", "seed", 0.5),
+        ]
+        for path, (part, name, value) in zip(paths, changes, strict=False):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            record[part][name] = value
+            path.write_text(json.dumps(record), encoding="utf-8")
+        assert len(status(folder).damaged) == 4
+        results = load(folder)
+        assert (len(results.cells), results.missing) == (1, 4)
+        for path, (part, name, _) in zip(paths, changes, strict=False):
+            assert any(path.name in n and f"{part}.{name} must be" in n for n in results.notes)
+        found = run(plan, folder)
+        assert found.counts == Counter(optimal=5)
+        assert found.kept == 2
+        assert {Path(n["file"]).name for n in status(folder).set_aside} == {
+            path.name for path in paths[:4]
+        }
+        assert len(load(folder).cells) == 5
 
 
 def test_outlook_writes_nothing(tmp_path: Path) -> None:

@@ -287,6 +287,64 @@ class TestFiles:
         with pytest.raises(StoreError, match="format 5"):
             load(tmp_path)
 
+    @pytest.mark.parametrize(
+        ("parts", "message"),
+        [
+            ({"result": answer(1.0, nodes=2.5)}, "result.nodes must be a whole number, not 2.5"),
+            ({"result": answer(1.0, nodes=10**30)}, "result.nodes must be a whole number"),
+            ({"result": answer(float("inf"))}, "result.objective must be a finite number, not inf"),
+            ({"result": answer(1.0, point=[0.0, None])}, "result.point must be a list of finite"),
+            ({"result": answer(1.0, method=3)}, "result.method must be a string, not 3"),
+            ({"process": {}}, "process.seconds is missing"),
+            ({"run": {"machine": [1]}}, "run.machine must be a table"),
+            ({"run": {"load": True}}, "run.load must be a finite number, not True"),
+            ({"trajectory": {"seconds": 3}}, "trajectory.seconds must be a list"),
+            ({"trajectory": {"seconds": [None]}}, "trajectory.seconds must hold a finite number"),
+            ({"trajectory": {"seconds": [1.0], "bound": []}}, "differ in length"),
+        ],
+    )
+    def test_values_that_fit_no_column_are_left_out_by_name(
+        self, tmp_path: Path, parts: dict[str, Any], message: str
+    ) -> None:
+        tasks = [cell(0), cell(1)]
+        folder = folder_of(tmp_path, tasks)
+        store(folder, tasks[0], result=answer(1.0))
+        store(folder, tasks[1], **parts)
+        assert len(load(folder).cells) == 1
+        found = collect([folder])
+        assert found.cells["cell"].tolist() == [tasks[0].id]
+        assert found.missing == 1
+        (note,) = found.notes
+        assert tasks[1].id in note
+        assert message in note
+
+    def test_a_killed_cell_with_a_trajectory_beside_an_answer(self, tmp_path: Path) -> None:
+        tasks = [cell(0), cell(1)]
+        folder = folder_of(tmp_path, tasks)
+        path = {"seconds": [0.5], "incumbent": [1.0], "bound": [2.0], "solve": [0], "nodes": [1]}
+        store(folder, tasks[0], result=answer(2.0), trajectory=path)
+        store(folder, tasks[1], "killed", trajectory=path)
+        found = load(folder).cells.set_index("status")["primal_integral"]
+        assert found["optimal"] == pytest.approx(0.75)
+        assert np.isnan(found["killed"])
+
+    @pytest.mark.parametrize(
+        ("run", "message"),
+        [
+            ([1], "a run is a JSON object, not list"),
+            ({"versions": {"numpy": 2}}, "run.versions.numpy must be a string, not 2"),
+            ({"repository": "here"}, "run.repository must be a table"),
+        ],
+    )
+    def test_damaged_runs_cost_no_cells(self, tmp_path: Path, run: Any, message: str) -> None:
+        folder = folder_of(tmp_path, [cell()])
+        store(folder, cell(), result=answer(1.0))
+        (folder / "runs").mkdir()
+        (folder / "runs" / "r.json").write_text(json.dumps(run), encoding="utf-8")
+        found = load(folder)
+        assert len(found.cells) == 1
+        assert any("r.json" in note and message in note for note in found.notes)
+
 
 class TestCompare:
     @staticmethod

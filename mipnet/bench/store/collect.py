@@ -30,6 +30,7 @@ from mipnet.bench.store.rows import (
     cost_row,
     trajectory_rows,
 )
+from mipnet.bench.store.values import wrong_provenance
 
 
 @dataclass
@@ -91,7 +92,7 @@ def gather(folders: Sequence[Path], *, move: bool = True) -> Collection:
                 else [f"{p.relative_to(folder)} left out: {why}" for p, why in records.damaged]
             )
         _merge(whole, records)
-        runs |= _runs(folder)
+        runs |= _runs(folder, notes)
         logs |= {path.stem for path in (folder / "logs").glob("*.log")}
     plan = max(plans, key=lambda p: sum(map(len, p["tasks"].values())))
     return _tables(plan, whole, runs, logs, notes)
@@ -105,14 +106,19 @@ def _merge(whole: Records, records: Records) -> None:
             whole.found[task_id] = record
 
 
-def _runs(folder: Path) -> dict[str, dict[str, Any]]:
+def _runs(folder: Path, notes: list[str]) -> dict[str, dict[str, Any]]:
     found = {}
     for path in json_files(folder / "runs"):
         try:
-            found[path.stem] = read_json(path)
-        except (StoreError, OSError):
-            # Provenance of the run is lost, its cells are not.
-            continue
+            run = read_json(path)
+            wrong = wrong_provenance(run)
+        except (StoreError, OSError) as error:
+            wrong = str(error)
+        if wrong:
+            where = path.relative_to(folder)
+            notes.append(f"{where}: {wrong}; its cells are kept, without versions and commit")
+        else:
+            found[path.stem] = run
     return found
 
 
@@ -209,7 +215,8 @@ def _integrals(cells: list[Row], trajectories: list[Row]) -> None:
             continue
         best = max(values, key=lambda v: sign * v)
         for row in group:
-            if row["cell"] in paths:
+            # A cell that was killed has a way, but no end.
+            if row["cell"] in paths and row.get("total_s") is not None:
                 _integrate(row, paths[row["cell"]], best, maximise=maximise)
 
 

@@ -12,6 +12,7 @@ from mipnet.bench.errors import StoreError
 from mipnet.bench.problems.base import STATUSES
 from mipnet.bench.store.files import json_files, read_json, set_aside
 from mipnet.bench.store.schema import SCHEMA
+from mipnet.bench.store.values import wrong_value
 from mipnet.bench.tasks import FOLDERS, identity
 
 #: Parts of a record.
@@ -119,3 +120,6 @@ def check_record(record: Any, name: str) -> None:
     if record["id"] != name or identity(record["kind"], record["key"]) != name:
         msg = "its content does not belong to its name; it was changed or copied"
         raise StoreError(msg)
+    wrong = wrong_value(record)
+    if wrong:
+        raise StoreError(wrong)
