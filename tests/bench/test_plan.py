@@ -191,7 +191,7 @@ FAULTS = [
     (27, "seeds must lie in 0..2147483647, not -1"),
     (29, "unknown solver 'gurobi'"),
     (30, "unknown profile 'fast'"),
-    (32, "time must be above 0, not 0.0"),
+    (32, "time must be above 0 and finite, not 0.0"),
     (34, "unknown key 'memory' (did you mean 'memory_mb'?)"),
     (36, "unknown backend 'slurm'"),
     (37, "unknown section 'extra'"),
@@ -239,6 +239,25 @@ def test_single_faults(tmp_path: Path, text: str, line: int, message: str) -> No
     with pytest.raises(PlanError) as caught:
         load_plan(plan_file(tmp_path, text))
     assert [f for f in caught.value.faults if f.line == line and message in f.message], caught.value
+
+
+@pytest.mark.parametrize("key", ["time", "wall", "prune_wall", "memory_mb"])
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_limits_are_finite(tmp_path: Path, key: str, value: str) -> None:
+    text = GOOD.replace("time = 7", f"{key} = {value}")
+    tiny(tmp_path / "tiny.npz", widths=(13, 6, 3))
+    with pytest.raises(PlanError) as caught:
+        load_plan(plan_file(tmp_path, text))
+    (fault,) = caught.value.faults
+    assert fault.line == text[: text.index(f"{key} = {value}")].count("\n") + 1
+    assert f"{key} must be " in fault.message
+
+
+def test_a_plan_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "old.toml"
+    path.write_bytes(b"[plan]\nname = 'gr\xfc\xdfe'\n")
+    with pytest.raises(PlanError, match=r"old.toml: 1 fault:\n  the file is no UTF-8 text"):
+        load_plan(path)
 
 
 def test_items_a_data_set_does_not_have(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Callable
@@ -52,7 +53,13 @@ def load_plan(path: Path | str) -> Plan:
         When there is no such file.
     """
     file = Path(path)
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        message = (
+            f"the file is no UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8"
+        )
+        raise PlanError(file.name, [Fault(0, message)]) from error
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -209,7 +216,8 @@ def _plain_name(name: str) -> str:
 
 
 def _positive(value: float | None) -> str:
-    return "" if value is None or value > 0 else f"must be above 0, not {value!r}"
+    good = value is None or 0 < value < math.inf
+    return "" if good else f"must be above 0 and finite, not {value!r}"
 
 
 def _not_negative(value: int) -> str:
