@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
+import operator
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mipnet.errors import NetworkError, ReadError, UnsupportedError
@@ -20,6 +21,7 @@ from mipnet.network.readers.values import LOST, RefusalError, Value, located
 if TYPE_CHECKING:
     from torch import nn
     from torch.fx import Graph as Traced
+    from torch.fx import Node as Call
 
 #: Wrappers that change how a module runs and not what it computes, with where they keep it.
 WRAPPERS = {
@@ -166,10 +168,31 @@ def _apply_masks(part: nn.Module) -> None:
 
 def _traced(root: nn.Module, origin: str, refused: list[str]) -> Traced:
     import torch
-    from torch.fx import Tracer
+    from torch.fx import Proxy, Tracer
+    from torch.fx.graph import inplace_methods
+    from torch.fx.proxy import Attribute
+
+    class Recorded(Proxy):
+        """Records ``h += y`` as what it does to every other name of ``h``.
+
+        Without these methods Python takes it for ``h = h + y``, which leaves the tensor alone.
+        """
+
+        def __getattr__(self, k: str) -> Attribute:
+            return RecordedAttribute(self, k)
+
+    class RecordedAttribute(Attribute, Recorded):  # type: ignore[misc]
+        """An attribute, such as ``h.T``."""
+
+    for name in inplace_methods:
+        if hasattr(torch.Tensor, f"__{name}__"):
+            setattr(Recorded, f"__{name}__", _recording(getattr(operator, name)))
 
     class Leaves(Tracer):
         """Stops at torch's own modules, and sees through subclasses with another forward."""
+
+        def proxy(self, node: Call) -> Proxy:
+            return Recorded(node, self)
 
         def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
             own = getattr(type(m).forward, "__module__", "").startswith("torch.nn")
@@ -189,6 +212,15 @@ def _traced(root: nn.Module, origin: str, refused: list[str]) -> Traced:
             f"depend on values have no network: write them without, or export ONNX"
         )
         raise UnsupportedError(origin, [*refused, *_unread(root), reason]) from error
+
+
+def _recording(target: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that records a call of a function."""
+
+    def record(self: Any, *others: Any) -> Any:
+        return self.tracer.create_proxy("call_function", target, (self, *others), {})
+
+    return record
 
 
 def _unread(root: nn.Module) -> Iterator[str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Modules whose result may be a view of their input.
 VIEWS = ("Flatten", "Unflatten", "Identity")
+#: Attributes that share no memory with their tensor, as arguments behind it.
+SIZES = (("shape",), ("ndim",), ("dtype",), ("device",))
 
 
 def _attribute(root: nn.Module, target: str) -> Any:
@@ -40,6 +42,8 @@ class TorchWalk:
         self.values: dict[Call, Any] = {}
         #: Calls whose results may share memory have the same number.
         self.storage: dict[Call, int] = {}
+        #: The call that first gave the tensor which a call in place returns again.
+        self.first: dict[Call, Call] = {}
         self.readers: Counter[Call] = Counter()
 
     def complain(self, origin: str) -> None:
@@ -104,12 +108,14 @@ class TorchWalk:
         args, kwargs = (map_arg(a, lambda n: self.values[n]) for a in (call.args, call.kwargs))
         computed = any(isinstance(self.values[n], Value) for n in call.all_input_nodes)
         label, name = self._label(call)
+        changed = _in_place(call, self.root)
         try:
+            if changed:
+                self._refuse_state(call)
             if computed:
                 self.values[call] = self._computed(call, name, args, kwargs)
             else:
                 self.values[call] = _executed(call, self.root, args, kwargs)
-            changed = _in_place(call, self.root)
             self.storage[call] = self._memory(call, shared=changed)
             if isinstance(self.values[call], Value) and changed:
                 self._rebind(call)
@@ -125,6 +131,8 @@ class TorchWalk:
     def _memory(self, call: Call, *, shared: bool) -> int:
         """Return the number of a result's memory: its input's where it may be a view."""
         name = _operation(call).removesuffix("_")
+        if name == "getattr" and call.args[1:] in SIZES:
+            return self.position[call]
         if call.op == "call_module":
             kind = type(self.root.get_submodule(str(call.target))).__name__
             name = "flatten" if kind in VIEWS or "Dropout" in kind else ""
@@ -165,22 +173,58 @@ class TorchWalk:
             kind = type(self.root.get_submodule(str(call.target))).__name__
         return REMEDIES.get(kind, "is not supported")
 
+    def _refuse_state(self, call: Call) -> None:
+        """Refuse to change what the module keeps: its next call would give another result."""
+        import torch
+
+        kept = (_attribute(self.root, str(c.target)) for c in self.calls if c.op == "get_attr")
+        places = {t.untyped_storage().data_ptr() for t in kept if isinstance(t, torch.Tensor)}
+        target = self.values.get(_changed(call))
+        if isinstance(target, torch.Tensor) and target.untyped_storage().data_ptr() in places:
+            reason = "changes a parameter or constant of the module in place; write it out of place"
+            raise RefusalError(reason)
+
     def _rebind(self, call: Call) -> None:
         """Let later readers of a value changed in place see the change."""
-        changed = call.args[0] if call.args else call.kwargs.get("input")
+        changed, value = _changed(call), self.values[call]
+        before: Any = self.values.get(changed)
+        moved = _operation(call).removesuffix("_") in ALIASES
+        known = isinstance(before, Value) and not (before.lost or value.lost)
+        if known and not moved and before.shape != value.shape:
+            msg = f"layer {call.name!r}: a result of shape {value.shape} does not fit in place "
+            msg += f"of {before.shape}"
+            raise NetworkError(msg)
+        self.first[call] = first = self.first.get(changed, changed)
         memory = self.storage[call]
         for earlier in self.calls[: self.position[call]]:
-            if self.storage.get(earlier, self.position[earlier]) != memory:
-                continue
-            late = [user for user in earlier.users if self.position[user] > self.position[call]]
-            if late and earlier is not changed and isinstance(self.values.get(earlier), Value):
-                reason = (
-                    f"changes a value in place that {late[0].name!r} may read under another name"
-                )
-                raise RefusalError(reason)
-        for earlier in self.calls:
-            if earlier is changed:
-                self.values[earlier] = self.values[call]
+            if self.first.get(earlier, earlier) is first:
+                self.values[earlier] = value
+            elif self.storage.get(earlier, self.position[earlier]) == memory:
+                late = [n for n in earlier.users if self.position[n] > self.position[call]]
+                # What is lost may be a size, which has no memory to share.
+                if late and not value.lost and _holds_tensor(self.values.get(earlier)):
+                    reason = f"changes a value in place that {late[0].name!r} may read under "
+                    reason += "another name; write it out of place"
+                    raise RefusalError(reason)
+
+
+def _changed(call: Call) -> Call:
+    """Return the call whose result a call in place changes."""
+    changed: Any = call.kwargs.get("out")
+    if changed is None:
+        changed = call.args[0] if call.args else call.kwargs.get("input")
+    while isinstance(changed, (tuple, list)) and changed:
+        changed = changed[0]
+    return changed  # type: ignore[no-any-return]
+
+
+def _holds_tensor(value: Any) -> bool:
+    """Whether a value is a tensor, or several."""
+    import torch
+
+    if isinstance(value, (tuple, list)):
+        return any(map(_holds_tensor, value))
+    return isinstance(value, (Value, torch.Tensor))
 
 
 def _operation(call: Call) -> str:
@@ -197,12 +241,15 @@ def _in_place(call: Call, root: nn.Module) -> bool:
         return bool(getattr(root.get_submodule(str(call.target)), "inplace", False))
     if call.op not in ("call_function", "call_method"):
         return False
+    from torch.fx.graph import inplace_methods
+
     name = _operation(call)
     relu = name == "relu" and len(call.args) > 1 and bool(call.args[1])
     return (
         relu
         or bool(call.kwargs.get("inplace", False))
-        or name in ("iadd", "isub", "imul", "itruediv", "setitem")
+        or call.kwargs.get("out") is not None
+        or name.removeprefix("__").removesuffix("__") in inplace_methods
         or (name.endswith("_") and not name.endswith("__"))
     )
 

@@ -59,7 +59,7 @@ def _neg(step: Step, input: Any) -> Value:
     return computed(input).apply(step.name, "mul", np.asarray(-1.0))
 
 
-@reads("pow")
+@reads("pow", "ipow")
 def _pow(step: Step, input: Any, exponent: Any) -> Value:
     if isinstance(exponent, Value) or np.size(step.constant(exponent)) != 1:
         reason = "raises to a power that is no number"

@@ -34,7 +34,23 @@ STEPS: dict[str, Rule] = {}
 ALIASES: set[str] = set()
 #: Arithmetic on sizes, which are unknown behind an unsupported step.
 SCALARS = frozenset(
-    ("floordiv", "mod", "eq", "ne", "lt", "le", "gt", "ge", "floor", "ceil", "index", "int", "len")
+    (
+        "floordiv",
+        "mod",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "floor",
+        "ceil",
+        "index",
+        "int",
+        "len",
+        "ifloordiv",
+        "imod",
+    )
 )
 
 
