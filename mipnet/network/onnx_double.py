@@ -166,8 +166,9 @@ def _gelu(body: Body, layer: GELU, shape: Shape) -> None:
     z = body.add("Clip", z, body.constant(-REACH), body.constant(REACH))
     square = body.add("Unsqueeze", body.add("Mul", z, z), body.integers(len(shape) + 1))
     powers = body.add("Exp", body.add("Mul", square, body.constant(-t * t)))
-    integral = body.add("MatMul", powers, body.constant(0.5 * weights))
-    erf = body.add("Mul", z, body.add("Mul", integral, body.constant(2.0 / math.sqrt(math.pi))))
+    # The weights hold 2 / sqrt(pi): onnxruntime rounds a scalar factor behind a MatMul to float32.
+    integral = body.add("MatMul", powers, body.constant(weights / math.sqrt(math.pi)))
+    erf = body.add("Mul", z, integral)
     _shared(body, erf)
 
 

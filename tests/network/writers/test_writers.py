@@ -230,3 +230,12 @@ def test_images_keep_their_shape(tmp_path):
         again = load(save(net, tmp_path / f"net.{ending}"))
         assert again.input_shape == (1, 3, 3)
         assert [n.layer.kind for n in again.nodes] == ["Conv", "GELU", "Flatten", "Affine"]
+
+
+def test_exact_gelu_is_double_in_a_default_session():
+    net = alone(GELU(), [(6,)])
+    x = np.random.default_rng(2).normal(size=(4, net.n_inputs)) * 3.0
+    model = to_onnx(net).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    found = np.asarray(session.run(None, {"input": x})[0])
+    np.testing.assert_allclose(found.reshape(net(x).shape), net(x), rtol=0.0, atol=1e-9)
