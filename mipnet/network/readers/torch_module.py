@@ -181,7 +181,7 @@ def _traced(root: nn.Module, origin: str, refused: list[str]) -> Traced:
         def __getattr__(self, k: str) -> Attribute:
             return RecordedAttribute(self, k)
 
-    class RecordedAttribute(Attribute, Recorded):  # type: ignore[misc]
+    class RecordedAttribute(Attribute, Recorded):
         """An attribute, such as ``h.T``."""
 
     for name in inplace_methods:
