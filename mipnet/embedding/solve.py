@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from pyomo.core.staleflag import StaleFlagManager
 
-from mipnet.clocks import Stopwatch
+from mipnet.clocks import stopwatch
 from mipnet.embedding import judge
 from mipnet.embedding.compile import CompiledModel, compile_model
 from mipnet.embedding.result import SolveResult
 from mipnet.embedding.start import find_start, honest_point
-from mipnet.errors import MipnetWarning, SolverError
+from mipnet.errors import MipnetWarning, QueryError, SolverError
 from mipnet.solver import EXPLORE, IMPROVE, Limits, Solution, Status, highs_version
 from mipnet.solver import solve as solve_arrays
 from mipnet.solver.profile import FEASIBILITY
@@ -69,6 +69,8 @@ def solve(
     ------
     EmbeddingError
         When the model holds something that is not linear or not known; names it.
+    QueryError
+        When the time limit or the number of threads is none.
     SolverError
         When HiGHS fails, or a feasible point at hand contradicts its answer.
 
@@ -79,7 +81,10 @@ def solve(
         the gap tolerance, or a formulation is a relaxation; a variable's bounds grew beyond the
         region a block was built for; or a variable of a deactivated block is used.
     """
-    watch = Stopwatch(time_limit)
+    watch = stopwatch(time_limit)
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
+        msg = f"threads must be a positive integer, not {threads!r}"
+        raise QueryError(msg)
     with watch("build"):
         compiled = compile_model(model)
         said = list(judge.remarks(compiled))

@@ -69,8 +69,13 @@ class Window:
         Raises
         ------
         NetworkError
-            When a size is not positive, a padding is negative, or their numbers do not fit.
+            When the kernel is no sequence, a size is not positive, a padding is negative, or their
+            numbers do not fit.
         """
+        if not np.iterable(kernel):
+            msg = f"{kind}: kernel must hold one number for every spatial axis, such as "
+            msg += f"({kernel}, {kernel}) for images, not {kernel!r}"
+            raise NetworkError(msg)
         kernel = tuple(int(k) for k in kernel)
         axes = len(kernel)
         strides, dilations = (_spread(kind, what, v, (axes,)) for what, v in

@@ -6,6 +6,7 @@ framework, and how a source becomes a :class:`~mipnet.network.network.Network`.
 
 from __future__ import annotations
 
+import inspect
 import operator
 import os
 import sys
@@ -117,11 +118,22 @@ def load(source: object, *, reader: str | None = None, **options: Any) -> Networ
         if reader not in READERS:
             msg = f"unknown reader {reader!r}; registered: {', '.join(READERS)}"
             raise ReadError(msg)
-        return READERS[reader].read(source, **options)
+        return _read(READERS[reader], source, options)
     for candidate in READERS.values():
         if candidate.accepts(source):
-            return candidate.read(source, **options)
+            return _read(candidate, source, options)
     raise ReadError(_refusal(source))
+
+
+def _read(reader: Reader, source: object, options: dict[str, Any]) -> Network:
+    """Read by a reader, after a look at the options it has."""
+    known = inspect.signature(reader.read).parameters.values()
+    names = [p.name for p in known if p.kind is p.KEYWORD_ONLY]
+    unknown = sorted(set(options) - set(names))
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in known):
+        msg = f"reader {reader.name!r} has no option {', '.join(unknown)}; it has "
+        raise ReadError(msg + (", ".join(names) or "none"))
+    return reader.read(source, **options)
 
 
 def _refusal(source: object) -> str:
@@ -162,7 +174,8 @@ def existing_file(source: str | os.PathLike[str]) -> Path:
     except (OSError, ValueError):
         found = False
     if not found:
-        msg = f"{path}: no such file"
+        folder = os.path.isdir(os.fspath(source)) if "\0" not in os.fspath(source) else False
+        msg = f"{path}: is a folder; give a file in it" if folder else f"{path}: no such file"
         raise ReadError(msg)
     return path
 
