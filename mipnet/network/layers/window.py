@@ -46,7 +46,7 @@ class Window:
     def make(
         cls,
         kind: str,
-        kernel: Sequence[int],
+        kernel: Sizes,
         stride: Sizes,
         padding: Sizes,
         dilation: Sizes,

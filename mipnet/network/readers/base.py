@@ -127,8 +127,8 @@ def load(source: object, *, reader: str | None = None, **options: Any) -> Networ
 
 def _read(reader: Reader, source: object, options: dict[str, Any]) -> Network:
     """Read by a reader, after a look at the options it has."""
-    known = inspect.signature(reader.read).parameters.values()
-    names = [p.name for p in known if p.kind is p.KEYWORD_ONLY]
+    known = list(inspect.signature(reader.read).parameters.values())[1:]
+    names = [p.name for p in known if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
     unknown = sorted(set(options) - set(names))
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in known):
         msg = f"reader {reader.name!r} has no option {', '.join(unknown)}; it has "
