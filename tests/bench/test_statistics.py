@@ -344,3 +344,27 @@ def test_spread_by_hand() -> None:
     # Logarithms to base 2 are 0, 2 and 1: standard deviation 1, a factor of 2.
     assert found.factor == pytest.approx(2.0)
     assert spread([3.0]).factor == 1.0
+
+
+@pytest.mark.parametrize("bad", [NAN, -1.0])
+def test_values_that_are_no_times_are_refused(bad: float) -> None:
+    with pytest.raises(QueryError, match="from 0 on"):
+        paired_ratio([1.0, bad], [1.0, 2.0])
+    with pytest.raises(QueryError, match="from 0 on"):
+        cactus([1.0, bad], [True, True])
+    with pytest.raises(QueryError, match="from 0 on"):
+        penalised_average([1.0, bad], [True, True], 10.0)
+    with pytest.raises(QueryError, match="from 0 on"):
+        penalised_average([1.0, 2.0], [True, False], bad)
+    with pytest.raises(QueryError, match="finite"):
+        signed_rank([1.0, NAN], [1.0, 2.0])
+    # The time of a run that was cut short does not count.
+    assert penalised_average([1.0, bad], [True, False], 10.0) == 10.5
+    assert cactus([1.0, bad], [True, False])[0].tolist() == [1.0]
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(QueryError, match="do not fit"):
+        penalised_average([1.0, 2.0], [True], 10.0)
+    with pytest.raises(QueryError, match="do not fit"):
+        penalised_average([1.0, 2.0], [True, False], [1.0, 2.0, 3.0])

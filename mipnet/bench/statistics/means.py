@@ -79,6 +79,11 @@ def penalised_average(
     float
         NaN for no values.
 
+    Raises
+    ------
+    QueryError
+        When lengths differ, or a time or limit that counts is negative or NaN.
+
     Notes
     -----
     PAR-10: F. Hutter, H. Hoos, K. Leyton-Brown, T. Stuetzle, ParamILS, JAIR 36, 2009, section 6;
@@ -91,5 +96,13 @@ def penalised_average(
     """
     t = np.asarray(times, dtype=np.float64).reshape(-1)
     won = np.asarray(solved, dtype=bool).reshape(-1)
-    most = np.broadcast_to(np.asarray(limit, dtype=np.float64), t.shape)
+    given = np.asarray(limit, dtype=np.float64)
+    if t.shape != won.shape or given.shape not in {(), t.shape}:
+        msg = f"{t.size} times, {won.size} flags and limits of shape {given.shape} do not fit"
+        raise QueryError(msg)
+    most = np.broadcast_to(given, t.shape)
+    counted = np.where(won, t, most)
+    if not bool(np.all(counted >= 0.0)):
+        msg = f"times and limits must be numbers from 0 on, got {counted[~(counted >= 0.0)]}"
+        raise QueryError(msg)
     return float(np.mean(np.where(won, t, factor * most))) if t.size else float("nan")

@@ -106,6 +106,10 @@ def paired_ratio(
     if not a.size == b.size == len(labels):
         msg = f"pairs need equal lengths, got {a.size}, {b.size} and {len(labels)} groups"
         raise QueryError(msg)
+    for values in (a, b):
+        if shift < 0.0 or not bool(np.all((values >= 0.0) & np.isfinite(values))):
+            msg = "times and shift must be finite numbers from 0 on; leave out pairs without a time"
+            raise QueryError(msg)
     if not a.size:
         return Ratio(math.nan, math.nan, math.nan, 0)
     numbers: dict[object, int] = {}
@@ -154,6 +158,9 @@ def signed_rank(first: npt.ArrayLike, second: npt.ArrayLike) -> SignedRank:
     a, b = (np.asarray(v, dtype=np.float64).reshape(-1) for v in (first, second))
     if a.size != b.size:
         msg = f"pairs need equal lengths, got {a.size} and {b.size}"
+        raise QueryError(msg)
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        msg = "pairs must be finite numbers; leave pairs with a missing value out"
         raise QueryError(msg)
     difference = b - a
     difference = difference[difference != 0.0]

@@ -61,6 +61,9 @@ def cactus(times: npt.ArrayLike, solved: npt.ArrayLike) -> tuple[Array, npt.NDAr
     if t.shape != won.shape:
         msg = f"{t.size} times and {won.size} flags"
         raise QueryError(msg)
+    if not bool(np.all(t[won] >= 0.0)):
+        msg = f"times of solved runs must be numbers from 0 on, got {t[won][~(t[won] >= 0.0)]}"
+        raise QueryError(msg)
     reached = np.sort(t[won])
     return reached, np.arange(1, reached.size + 1)
 
