@@ -260,6 +260,29 @@ def test_a_plan_that_is_not_utf8(tmp_path: Path) -> None:
         load_plan(path)
 
 
+def test_options_the_solver_does_not_take(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "[[solvers]]",
+        """[[solvers]]
+[solvers.options]
+mip_heuristic_effor = 0.1
+mip_rel_gap = "x"
+threads = 8
+time_limit = 3.0
+mip_abs_gap = 1e-6
+[[solvers]]
+label = "b\"""",
+    )
+    tiny(tmp_path / "tiny.npz", widths=(13, 6, 3))
+    with pytest.raises(PlanError) as caught:
+        load_plan(plan_file(tmp_path, text))
+    first = text[: text.index("mip_heuristic_effor")].count("\n") + 1
+    words = ("mean 'mip_heuristic_effort'", "take mip_rel_gap = 'x'", "threads is", "time_limit is")
+    for k, word in enumerate(words):
+        assert any(f.line == first + k and word in f.message for f in caught.value.faults), word
+    assert len(caught.value.faults) == len(words), caught.value
+
+
 def test_items_a_data_set_does_not_have(tmp_path: Path) -> None:
     plan = load_plan(plan_file(tmp_path, GOOD.replace("items = [0, 5]", "items = [0, 999]")))
     with pytest.raises(PlanError, match=r"line 17: .* item 999 does not exist: wine has 44 test"):

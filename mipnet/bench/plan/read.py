@@ -21,6 +21,7 @@ from mipnet.bench.registry import unknown_name
 from mipnet.bench.solvers import SOLVERS
 from mipnet.bench.solvers.listen import PROFILES
 from mipnet.bounds import METHODS
+from mipnet.solver.options import option_faults
 
 #: joblib backends a plan may name.
 BACKENDS = ("loky", "dask", "ray")
@@ -151,6 +152,8 @@ def _solvers(faults: Faults, document: dict[str, Any]) -> tuple[SolverSpec, ...]
         label = row.take("label", str, "")
         chosen = row.several("profile", str, ("auto",), check=_one_of("profile", profiles))
         options = row.take("options", dict, {})
+        for key, message in option_faults(options) if name == "highs" else ():
+            row.fault(f"options: {message}", "options", key)
         row.close()
         for profile in chosen:
             base = label or name
