@@ -163,7 +163,7 @@ wall = 2
 class TestKilledProcesses:
     @pytest.fixture
     def plan(self, tmp_path: Path) -> Path:
-        return plan_file(tmp_path, NAPS.format(count=16, seconds=0.25, wall=20))
+        return plan_file(tmp_path, NAPS.format(count=16, seconds=0.5, wall=20))
 
     def test_killed_cell_nursery_and_worker(self, tmp_path: Path) -> None:
         folder = tmp_path / "r"

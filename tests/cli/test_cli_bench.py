@@ -116,7 +116,7 @@ def test_logs_are_followed(done: Path, tmp_path: Path) -> None:
     (copy / "running" / "one.json").write_text('{"name": "solve this"}', encoding="utf-8")
     (copy / "logs" / "one.log").write_text("first\nsecond\nhalf", encoding="utf-8")
     seen = []
-    for name, line in mipnet.bench.following(copy, patience=0.0):
+    for name, line in mipnet.bench.follow(copy, patience=0.0):
         seen.append((name, line))
         if len(seen) == 2:
             # The rest of the line, and then the cell ends.

@@ -175,9 +175,9 @@ def test_layers_that_no_mask_knows_are_refused() -> None:
     from mipnet.pruning.mask import Mask
     from mipnet.pruning.units import prunable_layers
 
-    network = around("Clip", 0)
+    network = around("Softmax", 0)
     assert "wide" not in prunable_layers(network)
-    with pytest.raises(MaskError, match=r"'wide'.*cut0"):
+    with pytest.raises(MaskError, match="'wide'"):
         Mask.from_kept(network, {"wide": [0]})
 
 
