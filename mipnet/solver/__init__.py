@@ -2,6 +2,7 @@
 
 from mipnet.solver.coefficients import SMALL, Prepared, prepare
 from mipnet.solver.highs import solve
+from mipnet.solver.options import option_faults
 from mipnet.solver.profile import EXPLORE, FEASIBILITY, IMPROVE, PROVE, Profile, choose_profile
 from mipnet.solver.separate import Separated, separate
 from mipnet.solver.solution import Limits, Solution
@@ -23,6 +24,7 @@ __all__ = [
     "Status",
     "choose_profile",
     "highs_version",
+    "option_faults",
     "prepare",
     "refuse_known_bad",
     "separate",

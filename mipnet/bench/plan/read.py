@@ -21,7 +21,7 @@ from mipnet.bench.registry import unknown_name
 from mipnet.bench.solvers import SOLVERS
 from mipnet.bench.solvers.listen import PROFILES
 from mipnet.bounds import METHODS
-from mipnet.solver.options import option_faults
+from mipnet.solver import option_faults
 
 #: joblib backends a plan may name.
 BACKENDS = ("loky", "dask", "ray")
