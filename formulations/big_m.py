@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from formulations.definition import NamedRule
 from formulations.expression import AffineForm
 from formulations.program import Program
 from formulations.registry import PartsFormulation, refuse_unbounded, register_formulation
@@ -26,6 +27,9 @@ from formulations.scaling import units
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int32]
+
+#: How activation, slack and binary follow from the pre-activation.
+_RULES: tuple[NamedRule, ...] = ("positive_part", "negative_part", "step")
 
 
 @register_formulation("big_m")
@@ -108,11 +112,12 @@ def big_m_rows(
     y = AffineForm.of_columns(y_columns := program.add_columns(zero, upper))
     s = AffineForm.of_columns(s_columns := program.add_columns(zero, -lower))
     z = AffineForm.of_columns(z_columns := program.add_columns(zero, one, integer=True))
+    columns, rules = (y_columns, s_columns, z_columns), _RULES
     if linked:
-        program.add_rows(y - s - form, lower=0.0, upper=0.0)
+        program.tie(y - s, form, columns, rules)
     program.add_rows(y - z.scale(upper), lower=-np.inf, upper=0.0)
     program.add_rows(s - z.scale(lower), lower=-np.inf, upper=-lower)
-    program.define(y_columns, form, "positive_part")
-    program.define(s_columns, form, "negative_part")
-    program.define(z_columns, form, "step")
+    if not linked:
+        for block, rule in zip(columns, rules, strict=True):
+            program.define(block, form, rule)
     return Neurons(form, y_columns, s_columns, z_columns, lower, upper, unit)

@@ -99,19 +99,24 @@ class AffineForm:
         c = self.coefficients
         order = np.argsort(c.indices)
         columns = c.indices[order]
-        dense = weight[:, np.flatnonzero(self.terms)[order]] * c.data[order]
+        dense = weight[:, np.flatnonzero(self.terms)[order]]
+        dense *= c.data[order]
         filled = dense != 0.0
         starts = np.concatenate([[0], np.cumsum(filled.sum(axis=1))]).astype(np.int32)
-        where = np.nonzero(filled)[1]
         shape = (weight.shape[0], self.width)
-        return sp.csr_array((dense[filled], columns[where], starts), shape=shape)
+        named = np.broadcast_to(columns.astype(np.int32), dense.shape)
+        return sp.csr_array((dense[filled], named[filled], starts), shape=shape)
 
     def select(self, rows: npt.NDArray[np.intp]) -> AffineForm:
         """Return the chosen forms, in the given order."""
+        if rows.size == self.size and (rows == np.arange(self.size)).all():
+            return self
         return AffineForm(self.coefficients[rows], self.constant[rows])
 
     def scale(self, factors: Array) -> AffineForm:
         """Each form times its factor, shape (n,)."""
+        if (factors == 1.0).all():
+            return self
         return AffineForm(
             sp.csr_array(sp.diags_array(factors) @ self.coefficients), self.constant * factors
         )
@@ -136,7 +141,9 @@ class AffineForm:
         return AffineForm(total, self.constant + other.constant)
 
     def __neg__(self) -> AffineForm:
-        return AffineForm(-self.coefficients, -self.constant)
+        c = self.coefficients
+        opposite = sp.csr_array((-c.data, c.indices, c.indptr), shape=c.shape)
+        return AffineForm(opposite, -self.constant)
 
     def __sub__(self, other: AffineForm) -> AffineForm:
         return self + (-other)

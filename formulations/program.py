@@ -14,7 +14,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from formulations.constructs import Constructs, Separator, joined
-from formulations.definition import Definition, Rule
+from formulations.definition import Definition, NamedRule, Rule, Tied
 from formulations.expression import AffineForm
 from formulations.scaling import units
 
@@ -205,6 +205,47 @@ class Program:
         """Record that ``columns`` follow from ``form`` by ``rule`` (used to complete points)."""
         self._definitions.append(Definition(columns, form, rule))
 
+    def tie(
+        self,
+        own: AffineForm,
+        form: AffineForm,
+        columns: Sequence[Index],
+        rules: Sequence[NamedRule],
+    ) -> None:
+        """Append the rows ``own = form``, and record how new columns follow from ``form``.
+
+        The definition reads the form off the rows: kept beside them, it would double the memory of
+        a dense layer.
+
+        Parameters
+        ----------
+        own, form : AffineForm, n rows
+        columns : sequence of array, each of shape (n,)
+            Blocks of columns, those of ``own`` among them.
+        rules : sequence of str
+            How each block follows.
+        """
+        first = self.n_rows
+        self.add_rows(own - form, lower=0.0, upper=0.0)
+        if form.size:
+            # Its own columns are still zero when a definition is evaluated.
+            rest = AffineForm(self._rows[-1], -self._row_lower[-1])
+            rows = slice(first, self.n_rows)
+            every = np.concatenate(list(columns))
+            self._definitions.append(Definition(every, rest, Tied(tuple(rules)), rows))
+
+    def without_rows(self, arrays: ProgramArrays) -> Program:
+        """Return what completes points, reading tied definitions off ``arrays``, frozen from this.
+
+        Parameters
+        ----------
+        arrays : ProgramArrays
+        """
+        rest = Program()
+        rest.add_columns(arrays.lower, arrays.upper)
+        rest._definitions = [d.over(arrays.matrix) for d in self._definitions]
+        return rest
+
     def bounds(self) -> tuple[Array, Array]:
         """Lower and upper bounds of all columns so far."""
         return _join(self._lower), _join(self._upper)
@@ -264,8 +305,7 @@ class Program:
         unit = units(lower, upper) if scaled else np.ones(form.size)
         columns = self.add_columns(lower / unit, upper / unit)
         own, small = AffineForm.of_columns(columns), form.scale(1.0 / unit)
-        self.add_rows(own - small, lower=0.0, upper=0.0)
-        self.define(columns, small, "identity")
+        self.tie(own, small, [columns], ["identity"])
         return own.scale(unit)
 
     def complete(self, columns: Index, values: Array) -> Array:

@@ -100,13 +100,11 @@ def triangle_rows(program: Program, form: AffineForm, lower: Array, upper: Array
     form, lower, upper = form.scale(1.0 / unit), lower / unit, upper / unit
     y = AffineForm.of_columns(y_columns := program.add_columns(zero, upper))
     s = AffineForm.of_columns(s_columns := program.add_columns(zero, -lower))
-    program.add_rows(y - s - form, lower=0.0, upper=0.0)
+    program.tie(y - s, form, (y_columns, s_columns), ("positive_part", "negative_part"))
     # Divided by the larger of U and -L, so that no entry exceeds 1; rounded to the weak side.
     larger, smaller = np.maximum(upper, -lower), np.minimum(upper, -lower)
     ratio = smaller / larger * (1.0 - 2.0**-50)
     by_y, by_s = np.where(upper > -lower, ratio, 1.0), np.where(upper > -lower, 1.0, ratio)
     side = np.nextafter(smaller, np.inf)
     program.add_rows(y.scale(by_y) + s.scale(by_s), lower=-np.inf, upper=side)
-    program.define(y_columns, form, "positive_part")
-    program.define(s_columns, form, "negative_part")
     return Split(form, y_columns, s_columns, unit)

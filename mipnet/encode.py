@@ -162,6 +162,7 @@ def encode(
     chosen = choose(formulation_name, network, relaxed=relaxed, linear=linear)
     forms = {INPUT: AffineForm.of_columns(inputs := region.encode(program))}
     sizes, given = [], program.n_integers
+    last = {source: node.name for node in network.nodes for source in node.inputs}
     for node in network.nodes:
         boxes = tuple(intervals[i] for i in node.inputs)
         how = chosen.get(node.name, _PLAIN)
@@ -171,6 +172,10 @@ def encode(
         forms[node.name] = node.layer.encode(
             program, *(forms[i] for i in node.inputs), bounds=boxes, formulation=how
         )
+        # A dense form is as large as its rows: none outlives its last reader.
+        for source in set(node.inputs):
+            if last[source] == node.name:
+                del forms[source]
     program.reconsider(worth)
     output = forms[network.output]
     if output_columns:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from formulations import Program, ProgramArrays, top_rows
+from formulations import ProgramArrays, top_rows
 from mipnet.bounds import Bounds, compute_bounds
 from mipnet.choice import Choice, label
 from mipnet.embedding.inputs import Plug, input_box
@@ -183,22 +183,13 @@ class Embedder:
             self.network,
             options,
             box,
-            replace(encoding, program=_finished(encoding.program, arrays)),
+            replace(encoding, program=encoding.program.without_rows(arrays)),
             arrays,
             marks,
             report,
             box.lower,
             box.upper,
         )
-
-
-def _finished(program: Program, arrays: ProgramArrays) -> Program:
-    """Program without rows, which ``arrays`` hold: what is left completes points."""
-    rest = Program()
-    rest.add_columns(arrays.lower, arrays.upper)
-    for definition in program.definitions:
-        rest.define(definition.columns, definition.form, definition.rule)
-    return rest
 
 
 def _classes(network: Network) -> Network:

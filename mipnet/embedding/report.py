@@ -157,9 +157,10 @@ def report_of(
     seconds: tuple[float, float],
 ) -> EmbeddingReport:
     """Report of one embedding; ``seconds`` to bound and to build."""
-    weights = [np.abs(p).reshape(-1) for node in network.nodes for p in node.layer.parameters]
-    sizes = np.concatenate([np.zeros(0), *weights])
-    zeros = int(np.count_nonzero(sizes == 0.0))
+    weights = [p for node in network.nodes for p in node.layer.parameters]
+    count = sum(p.size for p in weights)
+    zeros = count - sum(int(np.count_nonzero(p)) for p in weights)
+    small = sum(int(np.count_nonzero((p <= TINY) & (p >= -TINY))) for p in weights)
     return EmbeddingReport(
         formulation=formulation,
         bounds=bounds,
@@ -172,9 +173,9 @@ def report_of(
         layers=encoding.layers,
         bound_s=seconds[0],
         build_s=seconds[1],
-        parameters=sizes.size,
+        parameters=count,
         zeros=zeros,
-        tiny=int(np.count_nonzero(sizes <= TINY)) - zeros,
+        tiny=small - zeros,
         bands=dict(encoding.bands),
         exact=encoding.exact,
     )

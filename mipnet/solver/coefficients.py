@@ -21,6 +21,8 @@ SMALL = 1e-9
 LARGE = 1e15
 #: Rows are scaled up by at most this factor to lift small entries.
 _MOST_SCALE = 2.0**20
+#: Entries looked at together.
+_SLICE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ def prepare(arrays: ProgramArrays) -> Prepared:
         small entry belongs to an unbounded column; names row and column.
     """
     matrix = arrays.matrix
-    data = np.abs(matrix.data)
-    if not (np.isfinite(matrix.data).all() and np.isfinite([*arrays.cost, arrays.offset]).all()):
+    least, most = _sizes(matrix.data)
+    if not (np.isfinite(most) and np.isfinite([*arrays.cost, arrays.offset]).all()):
         msg = "a coefficient, cost or offset is NaN or infinite"
         raise CoefficientError(msg)
     for name in ("lower", "upper", "row_lower", "row_upper"):
@@ -67,13 +69,22 @@ def prepare(arrays: ProgramArrays) -> Prepared:
             where = int(np.flatnonzero(np.isnan(getattr(arrays, name)))[0])
             msg = f"{name}[{where}] is NaN"
             raise CoefficientError(msg)
-    if data.size and float(data.max()) >= LARGE:
-        row, column = _entry(matrix, int(data.argmax()))
-        msg = f"row {row}, column {column}: coefficient {data.max():.3g} is at least {LARGE:g}; "
+    if most >= LARGE:
+        row, column = _entry(matrix, int(np.abs(matrix.data).argmax()))
+        msg = f"row {row}, column {column}: coefficient {most:.3g} is at least {LARGE:g}; "
         raise CoefficientError(msg + "rescale the model")
-    if not data.size or float(data.min()) > SMALL:
+    if least > SMALL:
         return Prepared(arrays)
     return _lift(arrays)
+
+
+def _sizes(data: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Least and largest absolute value; NaN when there is one. No array as long as ``data``."""
+    least, most = np.inf, 0.0
+    for at in range(0, data.size, _SLICE):
+        part = np.abs(data[at : at + _SLICE])
+        least, most = np.minimum(least, part.min()), np.maximum(most, part.max())
+    return float(least), float(most)
 
 
 def _lift(arrays: ProgramArrays) -> Prepared:

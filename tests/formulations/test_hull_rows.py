@@ -13,11 +13,19 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from formulations import AffineForm, Ideal, Partition, Program, formulation, relu_rows
+from formulations.definition import Tied
 from formulations.program import ProgramArrays
 from formulations.scaling import units
 from mipnet.solver import separate
 from tests.core_cases import wild
 from tests.plain_rows import PlainRows
+
+NAMED = {
+    "identity": lambda v: v,
+    "positive_part": lambda v: max(v, Fraction(0)),
+    "negative_part": lambda v: max(-v, Fraction(0)),
+    "step": lambda v: Fraction(v > 0),
+}
 
 
 def layer(
@@ -199,12 +207,13 @@ def test_partition_rows_hold_in_rational_arithmetic(seed: int) -> None:
         for definition in program.definitions:
             a = exactly(definition.form, full)
             rule = definition.rule
-            if callable(rule):
+            if callable(rule) and not isinstance(rule, Tied):
                 on = a[0] > 0
                 found = [v if on == rule.active else Fraction(0) for v in a[1:]]
             else:
-                found = [{"positive_part": max(v, Fraction(0)), "step": Fraction(v > 0),
-                          "negative_part": max(-v, Fraction(0))}[rule] for v in a]  # fmt: skip
+                tied = isinstance(rule, Tied)
+                values = [-v for v in a] if tied else a
+                found = [NAMED[r](v) for r in (rule.rules if tied else [rule]) for v in values]
             for column, value in zip(definition.columns.tolist(), found, strict=True):
                 full[column] = value
         for value, lo, up, checked in zip(

@@ -143,6 +143,47 @@ def test_complete_follows_every_rule_in_order() -> None:
     assert len(program.definitions) == 5
 
 
+def test_tied_columns_are_completed_from_the_rows_that_tie_them() -> None:
+    program, x = small()
+    form = x.affine(np.array([[1.0, -2.0], [0.0, 4.0]]), np.array([0.5, 0.0]))
+    y, s, z = (program.add_columns(np.zeros(2), np.full(2, 9.0)) for _ in range(3))
+    own = AffineForm.of_columns(y) - AffineForm.of_columns(s)
+    program.tie(own, form, (y, s, z), ("positive_part", "negative_part", "step"))
+    arrays = program.freeze()
+    read = program.without_rows(arrays)
+    assert read.n_rows == 0
+    inputs = np.array([0, 1], dtype=np.int32)
+    for point, rest in (
+        ([1.0, -1.0], [3.5, 0.0, 0.0, 4.0, 1.0, 0.0]),
+        ([-1.0, 1.0], [0.0, 4.0, 2.5, 0.0, 0.0, 1.0]),
+    ):
+        for source in (program, read):
+            full = source.complete(inputs, np.array(point))
+            assert full.tolist() == [*point, *rest]
+        assert arrays.violation(np.array([*point, *rest])) == 0.0
+
+
+def test_definitions_of_a_finished_program_hold_no_second_copy_of_its_rows() -> None:
+    program, x = small()
+    many = x.affine(np.ones((50, 2)), np.zeros(50))
+    program.materialise(many, np.full(50, -9.0), np.full(50, 9.0))
+    program.materialise(x, np.full(2, -9.0), np.full(2, 9.0))
+    arrays = program.freeze()
+    for definition in program.without_rows(arrays).definitions:
+        held = definition.form.coefficients
+        assert np.shares_memory(held.data, arrays.matrix.data)
+        assert np.shares_memory(held.indices, arrays.matrix.indices)
+
+
+def test_nothing_is_tied_to_no_form() -> None:
+    program, _ = small()
+    none = np.zeros(0, dtype=np.int32)
+    nothing = AffineForm.of_constants([])
+    program.tie(AffineForm.of_columns(none), nothing, [none], ["identity"])
+    assert program.definitions == ()
+    assert program.freeze().n_rows == 0
+
+
 def test_matrix_has_sorted_indices_and_no_stored_zero() -> None:
     program, x = small()
     stored = sp.csr_array((np.array([2.0, 0.0]), np.array([1, 0]), np.array([0, 2])), shape=(1, 2))
