@@ -122,8 +122,8 @@ class Pruned:
 
 
 def unit_masks(masks: Masks) -> dict[str, LayerMask]:
-    """Masks of whole units, by group."""
-    return {name: m for name, m in _listed(masks) if isinstance(m, LayerMask)}
+    """Masks of whole units, by group; tiles are none."""
+    return {name: m for name, m in _listed(masks) if isinstance(m, LayerMask) and m.tile is None}
 
 
 def prune(workload: Workload, masks: Masks, machine: Machine) -> Pruned:
@@ -248,7 +248,7 @@ def _listed(masks: Masks) -> list[tuple[str, AnyMask]]:
                 msg += "TileMask, NMMask or ElementMask"
                 raise MaskError(msg)
             pairs.append((name, mask))
-    units = [name for name, mask in pairs if isinstance(mask, LayerMask)]
+    units = [name for name, mask in pairs if isinstance(mask, LayerMask) and mask.tile is None]
     twice = {name for name in units if units.count(name) > 1}
     if twice:
         msg = f"two unit masks of group(s) {sorted(twice)}; combine them into one"
@@ -258,11 +258,12 @@ def _listed(masks: Masks) -> list[tuple[str, AnyMask]]:
 
 def _weight_masks(workload: Workload, masks: Masks) -> dict[tuple[int, int | None], WeightMask]:
     """Weight masks by GEMM and block; all blocks of a GEMM are None."""
-    named = [(name, mask) for name, mask in _listed(masks) if not isinstance(mask, LayerMask)]
+    units = unit_masks(masks)
+    named = [(name, mask) for name, mask in _listed(masks) if mask is not units.get(name)]
     places = {gemm.name: i for i, gemm in enumerate(workload.rows)} if named else {}
     found: dict[tuple[int, int | None], WeightMask] = {}
-    for name, mask in named:
-        place = _place(workload, places, name, mask)
+    for name, listed in named:
+        mask, place = _place(workload, places, name, listed)
         twice = place in found or (place[1] is not None and (place[0], None) in found)
         if twice or (place[1] is None and any(index == place[0] for index, _ in found)):
             msg = f"GEMM {name!r} has two weight masks; combine them into one"
@@ -272,9 +273,9 @@ def _weight_masks(workload: Workload, masks: Masks) -> dict[tuple[int, int | Non
 
 
 def _place(
-    workload: Workload, places: Mapping[str, int], name: str, mask: WeightMask
-) -> tuple[int, int | None]:
-    """GEMM and block that a weight mask names."""
+    workload: Workload, places: Mapping[str, int], name: str, mask: AnyMask
+) -> tuple[WeightMask, tuple[int, int | None]]:
+    """Weight mask, in the terms of hardware, and GEMM and block that it names."""
     block: int | None = None
     index = places.get(name)
     if index is None and (match := re.fullmatch(r"(.+)\[(\d+)\]", str(name))):
@@ -286,8 +287,10 @@ def _place(
     if not gemm.weights:
         msg = f"GEMM {name!r} multiplies activations: it has no weights to mask"
         raise MaskError(msg)
+    if isinstance(mask, LayerMask):
+        mask = _as_tiles(name, mask, gemm)
     if isinstance(mask, NMMask):
-        return index, block
+        return mask, (index, block)
     if block is None and gemm.blocks > 1:
         msg = f"GEMM {name!r} has {gemm.blocks} blocks with weights of their own; give each a mask "
         msg += f"under its name, {name + '[0]'!r} to {f'{name}[{gemm.blocks - 1}]'!r}"
@@ -296,13 +299,21 @@ def _place(
         msg = f"GEMM {name!r} is repeated {gemm.count // gemm.blocks} times with other weights; "
         msg += "give each repetition a GEMM and a mask of its own"
         raise MaskError(msg)
-    return index, block
+    return mask, (index, block)
+
+
+def _as_tiles(name: str, units: LayerMask, gemm: Gemm) -> TileMask:
+    try:
+        return TileMask.from_units(units, None if units.shape else (gemm.k, gemm.n))
+    except MaskError as error:
+        msg = f"GEMM {name!r}: {error}"
+        raise MaskError(msg) from error
 
 
 def _check_fit(name: str, mask: WeightMask, gemm: Gemm, sides: tuple[int, int], array: str) -> None:
     if isinstance(mask, TileMask) and mask.size != array:
         msg = f"GEMM {name!r}: tiles of {mask.size} do not match the {array} array; use "
-        msg += f"array={mask.size}, or mask.retile({array!r})"
+        msg += f"array={mask.size}, or mask.retile({array!r}) of the TileMask"
         raise MaskError(msg)
     if not isinstance(mask, NMMask) and mask.shape != sides:
         k, n = sides

@@ -52,8 +52,8 @@ def cost(
         sequences of these.
     mask : Mask or mapping of str to masks, optional
         :class:`mipnet.pruning.LayerMask` by unit group (neurons, channels, heads), and
-        ``TileMask``, ``NMMask``, ``ElementMask`` by GEMM. GEMMs and groups of a network are called
-        like its layers, those of bare shapes gemm0, gemm1, ...
+        ``TileMask``, ``NMMask``, ``ElementMask`` or a ``LayerMask`` of tiles by GEMM. GEMMs and
+        groups of a network are called like its layers, those of bare shapes gemm0, gemm1, ...
     array : int, (int, int) or text such as "16x16"
         Rows and columns.
     dataflow : {"ws", "os", "is"}
@@ -237,7 +237,7 @@ def _check_batch(workload: Workload, items: int) -> None:
 
 def _check_model(mask: Mask, network: Network) -> None:
     """Widths are checked with the workload; other kinds of unit than neurons pass here."""
-    if all(layer.unit == "neuron" for layer in mask.layers.values()):
+    if all(layer.unit in {"neuron", "tile"} for layer in mask.layers.values()):
         mask.check(network)
 
 

@@ -81,7 +81,8 @@ def load_masks(path: str | os.PathLike[str]) -> Mask | dict[str, tuple[AnyMask, 
 def _entry(mask: object, key: str, arrays: Arrays) -> dict[str, Any]:
     if isinstance(mask, LayerMask):
         arrays[f"{key}/kept"] = mask.kept
-        return {"kind": "units", "width": mask.width, "unit": mask.unit}
+        entry = {"kind": "units", "width": mask.width, "unit": mask.unit}
+        return entry if mask.tile is None else {**entry, "tile": mask.tile, "shape": mask.shape}
     if isinstance(mask, TileMask):
         arrays[f"{key}/keep"] = mask.keep.astype(np.uint8)
         return {"kind": "tiles", "tile": mask.tile, "shape": mask.shape, "tile_map": mask.tile_map}
@@ -97,7 +98,9 @@ def _entry(mask: object, key: str, arrays: Arrays) -> dict[str, Any]:
 def _mask(entry: Mapping[str, Any], key: str, arrays: Arrays) -> AnyMask:
     kind = entry["kind"]
     if kind == "units":
-        return LayerMask(arrays[f"{key}/kept"], entry["width"], entry["unit"])
+        tile, shape = (entry.get(side) for side in ("tile", "shape"))
+        kept, width, unit = arrays[f"{key}/kept"], entry["width"], entry["unit"]
+        return LayerMask(kept, width, unit, shape=shape and tuple(shape), tile=tile and tuple(tile))
     if kind == "n:m":
         return NMMask(entry["n"], entry["m"])
     keep = arrays[f"{key}/keep"].astype(bool)

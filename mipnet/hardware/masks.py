@@ -2,7 +2,8 @@
 
 All are laid out like the K x N operand of a GEMM: row k belongs to input k, column n to output n,
 the transpose of a torch or :class:`~mipnet.network.Affine` weight. Masks of whole units (neurons,
-channels, heads) are :class:`mipnet.pruning.LayerMask`.
+channels, heads) are :class:`mipnet.pruning.LayerMask`; those of kind ``tile`` mask weights too, and
+:meth:`TileMask.from_units` reads them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy.typing as npt
 
 from mipnet.errors import MaskError
 from mipnet.hardware.machine import flag, sides
+from mipnet.pruning import LayerMask
+from mipnet.pruning.tiles import grid_counts
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -108,6 +111,42 @@ class TileMask:
         array = weights_of(weights) != 0
         size = sides(tile)
         return TileMask(tile_any(array, size), size, _shape(array.shape), **options)
+
+    @staticmethod
+    def from_units(
+        units: LayerMask, shape: tuple[int, int] | None = None, **options: Any
+    ) -> TileMask:
+        """Read the tiles that a pruning mask keeps.
+
+        Parameters
+        ----------
+        units : LayerMask
+            With units of kind ``tile``.
+        shape : (int, int), optional
+            K, N; that of the layer the mask was made for when absent.
+        **options
+            Fields of :class:`TileMask`.
+
+        Raises
+        ------
+        MaskError
+            When its units are others, or not as many as there are tiles.
+        """
+        if units.tile is None:
+            msg = f"units of kind {units.unit!r} are no tiles"
+            raise MaskError(msg)
+        if shape is None:
+            if not units.shape:
+                msg = "the mask has no shape of its layer: give the weights' (K, N)"
+                raise MaskError(msg)
+            shape = math.prod(units.shape[1:]), units.shape[0]
+        side = _shape(shape)
+        counts = grid_counts(side, units.tile)
+        if math.prod(counts) != units.width:
+            msg = f"a {_text(side)} matrix has {math.prod(counts)} tiles of {_text(units.tile)}, "
+            msg += f"the mask has {units.width}"
+            raise MaskError(msg)
+        return TileMask(units.keep.reshape(counts), units.tile, side, **options)
 
     @property
     def size(self) -> str:

@@ -86,7 +86,8 @@ def pack(
     Parameters
     ----------
     weights : array_like, shape (K, N), TileMask or LayerMask
-        Weights or flags of what is kept. A unit mask stands for the outputs of a layer.
+        Weights or flags of what is kept. A mask of units other than tiles stands for the outputs of
+        a layer.
     tile : int, (int, int) or text such as "16x16"
     inputs : int
         Inputs K of the layer of a unit mask.
@@ -113,6 +114,8 @@ def pack(
     if axes not in AXES:
         msg = f"axes {axes!r} is unknown; choose one of {', '.join(AXES)}"
         raise MaskError(msg)
+    if isinstance(weights, LayerMask) and weights.tile is not None:
+        weights = TileMask.from_units(weights)
     if isinstance(weights, LayerMask):
         return pack_units(weights.keep[None], whole("inputs", inputs), tile)
     flags = weights.elements if isinstance(weights, TileMask) else weights_of(weights) != 0
