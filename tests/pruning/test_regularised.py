@@ -8,6 +8,7 @@ from mipnet.network import Affine, Flatten, Network, ReLU
 from mipnet.network.layers import Conv
 from mipnet.pruning import prune, pruner, train_mlp
 from mipnet.pruning.base import Job
+from mipnet.pruning.budgets import Parameters
 from mipnet.pruning.methods.spr import perspective
 from mipnet.pruning.training import finetune, initialised, quality
 
@@ -196,6 +197,34 @@ def test_scratch_uses_the_architecture_alone():
     assert one.network.shapes["affine0"] == (8,)
     better = prune(mlp(64, 16, 10), "scratch", 0.5, x, y, epochs=60, batch_size=16)
     assert quality(better.network, x, y) > max(0.9, quality(one.network, x, y))
+
+
+@pytest.mark.parametrize("name", ["scratch", "reconvene"])
+def test_an_architecture_of_zeros_costs_what_its_new_weights_will(name):
+    zeros, x, y = _zeros(mlp(64, 16, 10)), X[:300], Y[:300]
+    found = prune(zeros, name, None, x, y, budget=Parameters(600), epochs=1)
+    # 64 + 1 + 10 parameters a unit, and 10 biases.
+    assert found.network.shapes["affine0"] == (7,)
+    assert found.network.n_parameters == 7 * 75 + 10
+
+
+@pytest.mark.parametrize("name", ["spr", "elastic_net"])
+def test_every_budget_binds_after_training_under_a_penalty(name):
+    x, y = X[:300], Y[:300]
+    for net, start in ((mlp(64, 16, 10), "network"), (_zeros(mlp(64, 16, 10)), "scratch")):
+        options = {"epochs": 1, "finetune_epochs": 1, "start": start}
+        found = prune(net, name, None, x, y, budget=Parameters(600), **options)
+        assert found.network.n_parameters == 7 * 75 + 10
+        assert (found.report.requested, found.report.reached) == (600, 535)
+
+
+def _zeros(net):
+    layers = {
+        node.name: Affine(0.0 * node.layer.weight, 0.0 * node.layer.bias)
+        for node in net.nodes
+        if isinstance(node.layer, Affine)
+    }
+    return net.with_layers(layers)
 
 
 def test_initialised_keeps_the_shape_and_draws_the_rest():

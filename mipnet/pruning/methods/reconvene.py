@@ -119,7 +119,7 @@ class Reconvene(Pruner):
         if job.asked is None:
             kept = {name: np.flatnonzero(values > -1.0) for name, values in scores.items()}
         else:
-            kept = job.select(scores)
+            kept = job.select(scores, start)
         if self.reinit and self.law != "given":
             start = drawn(start, self.law, job.rng, kept)
         return Choice(kept, scores, start)

@@ -36,11 +36,11 @@ class Regularised(Pruner):
     r"""Train under :math:`\lambda \sum_g n_g z(w_g) / \sum_g n_g`, prune, fine-tune.
 
     A group :math:`g` is the incoming weights of a unit and its bias, of all layers, the output
-    layer included; :math:`n_g` is its size. What to keep is decided, with ``keep=None``, as
+    layer included; :math:`n_g` is its size. What to keep is decided, without a budget, as
     Cacciola et al. do: the largest threshold below which all weights and biases can be zeroed
     without the training accuracy falling by more than ``tolerance`` points is found by bisection;
     units with at most a share ``survivors`` of their weights above it are removed, the others get
-    all their weights back. With ``keep`` given, the units of highest score stay.
+    all their weights back. Under a budget the units of highest score stay.
 
     Training is gradient descent without momentum, decay or schedule, as in the paper. The authors
     keep the fine-tuning epoch of best test accuracy and drop the constant output of removed units;
@@ -115,8 +115,9 @@ class Regularised(Pruner):
         penalty = self.penalty(job.network)
         trained = self._train(job, begin, self.epochs, "constant", penalty)
         scores = self.rate(trained, job.network)
-        kept = self._survivors(job, trained, scores) if job.keep is None else job.select(scores)
-        return Choice(kept, scores, trained)
+        if job.asked is None:
+            return Choice(self._survivors(job, trained, scores), scores, trained)
+        return Choice(job.select(scores, trained), scores, trained)
 
     def finish(self, job: Job, masked: Network, mask: Mask) -> Network:
         """See :meth:`Pruner.finish`."""

@@ -50,7 +50,9 @@ class Scratch(Pruner):
     def choose(self, job: Job) -> Choice:
         """See :meth:`Pruner.choose`."""
         scores = self.scores(job.network, job.inputs, job.rng)
-        return Choice(job.select(scores), dict(scores), initialised(job.network, job.seed))
+        # The weights of the given network say nothing about what the trained one will cost.
+        start = initialised(job.network, job.seed)
+        return Choice(job.select(scores, start), dict(scores), start)
 
     def finish(self, job: Job, masked: Network, mask: Mask) -> Network:
         """See :meth:`Pruner.finish`."""
