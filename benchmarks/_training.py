@@ -94,6 +94,13 @@ class Checkpoint:
         part.replace(path)
 
 
+def one_thread() -> None:
+    """Keep torch to one thread: sums in another order are other weights."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def checkpoint(recipe: Recipe, train: Images, test: Images, cache: Path) -> Path:
     """File of a recipe in the cache; trains the network where there is none yet."""
     about = {**asdict(recipe), "data": train.digest, "test": test.digest, "version": VERSION}
@@ -105,10 +112,10 @@ def checkpoint(recipe: Recipe, train: Images, test: Images, cache: Path) -> Path
 
 
 def fit(recipe: Recipe, train: Images, test: Images) -> Checkpoint:
-    """Train one network with torch, on one thread: sums in another order are other weights."""
+    """Train one network with torch, on one thread."""
     import torch
 
-    torch.set_num_threads(1)
+    one_thread()
     start = time.perf_counter()
     classes = int(train.labels.max()) + 1
     with torch.random.fork_rng(devices=[]):

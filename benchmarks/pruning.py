@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 from _measure import Record, Records, environment_line, measure_all, supervise, table
 from _mnist import Images, read_images
-from _training import Checkpoint, Recipe, checkpoint
+from _training import Checkpoint, Recipe, checkpoint, one_thread
 from cacciola import IMAGE, hidden
 
 from mipnet.network import Network
@@ -378,6 +378,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     given = arguments()
+    one_thread()
     try:
         return compare(given) if given.verb == "compare" else spr(given)
     except (FileNotFoundError, ValueError, json.JSONDecodeError) as error:

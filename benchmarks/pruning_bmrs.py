@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from _mnist import read_images
+from _training import one_thread
 
 from mipnet.network import Affine, Layer, Network
 from mipnet.network.layers import Tanh
@@ -193,6 +194,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
+    one_thread()
     if asked.data is None:
         parser.error("set MIPNET_DATA, or give --data: the folder of mnist/ and fashion/")
     asked.cache.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from _training import one_thread
 from sklearn.datasets import load_digits
 
 from mipnet.network import Affine, Flatten, Layer, Network, ReLU
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--nets", nargs="+", choices=("mlp", "conv"), default=["mlp", "conv"])
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
+    one_thread()
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))
     x, y = digits.data[order] / 16.0, digits.target[order].astype(int)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from _mnist import read_images
+from _training import one_thread
 
 from mipnet.hardware import TileMask, cost, weight_matrices
 from mipnet.network import Network
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     asked = parser.parse_args()
+    one_thread()
     if asked.data is None:
         parser.error("set MIPNET_DATA, or give --data: the folder of mnist/ and fashion/")
     for data in asked.sets:

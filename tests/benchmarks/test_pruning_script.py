@@ -81,8 +81,15 @@ def test_a_cell_prunes_fine_tunes_and_asks() -> None:
 def test_without_images_the_remedy_is_named(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     with pytest.raises(FileNotFoundError, match="MIPNET_DATA"):
         read("mnist", None, 10)
+    torch = pytest.importorskip("torch")
     monkeypatch.delenv("MIPNET_DATA", raising=False)
     monkeypatch.setattr("sys.argv", ["pruning.py", "spr", "--output", str(tmp_path / "x.jsonl")])
-    assert pruning.main() == 2
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert pruning.main() == 2
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
     assert "MIPNET_DATA" in capsys.readouterr().err
     assert np.isfinite(list(pruning.RADIUS.values())).all()
