@@ -24,8 +24,8 @@ from mipnet.region import Region
 
 #: Adam step, its decay by step, and steps (the values of the authors' released configuration).
 _STEP, _DECAY, STEPS = 0.1, 0.98, 20
-#: Largest number of slopes optimised at once (64 MiB a copy).
-_CHUNK = 2**23
+#: Largest number of slopes optimised at once (4 MiB a copy).
+_CHUNK = 2**19
 
 
 @dataclass

@@ -24,9 +24,9 @@ from mipnet.rounding import down
 
 #: Inputs up to which linear bounds are also propagated forwards, before any backward pass.
 _FORWARD_INPUTS = 32
-#: Largest number of coefficients one backward pass may hold at a node (4 MiB): enough for products
+#: Largest number of coefficients one backward pass may hold at a node (2 MiB): enough for products
 #: at full speed, and the clock is looked at between passes.
-_CHUNK = 2**19
+_CHUNK = 2**18
 #: The same where many boxes are bounded in one pass: arrays of 128 KiB stay in the cache, and the
 #: allocator hands them out again without asking the system for fresh pages.
 _BATCH_CHUNK = 2**14
