@@ -47,6 +47,8 @@ PAPER = {
     "2x200": (0.5, 0.5, (200, 201, 199)),
     "6x100": (1.0, 0.1, (357, 311, 302)),
 }
+#: Raised when the training of SPR changes, so that older networks are no longer taken.
+TRAINING = 2
 #: Radius of the l-infinity balls, by data.
 RADIUS = {"digits": 0.05, "mnist": 0.03, "fashion": 0.015}
 HIDDEN = {"digits": (50, 50), "mnist": (100, 100), "fashion": (100, 100)}
@@ -273,7 +275,7 @@ def _spr_file(
     train, test = images
     lam, alpha, counts = PAPER[recipe.name]
     units = counts[recipe.seed % len(counts)]
-    about = f"spr-{lam}-{alpha}-{units}-{given.start}-{given.epochs}"
+    about = f"spr{TRAINING}-{lam}-{alpha}-{units}-{given.start}-{given.epochs}"
     path = given.spr_cache / f"{dense.stem}-{about}.npz"
     if path.is_file():
         return path

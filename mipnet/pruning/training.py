@@ -30,6 +30,8 @@ TASKS = ("classification", "regression")
 DTYPES = ("float64", "float32")
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("cosine", "constant")
+#: Laws of first weights.
+LAWS = ("he", "torch")
 
 
 def train_mlp(
@@ -159,25 +161,38 @@ def finetune(
     return replace(_train(network, inputs, targets, plan, hooks), dtype=dtype)
 
 
-def initialised(network: Network, seed: int = 0) -> Network:
-    """Return a network with new weights, as :func:`train_mlp` begins with.
-
-    Every Affine and Conv layer gets normal weights of variance ``2 / n_in`` (He et al.,
-    ICCV 2015, section 2.2) and biases of 0; other layers stay as they are.
+def initialised(network: Network, seed: int = 0, law: str = "he") -> Network:
+    """Return a network with new weights in every Affine and Conv layer; others stay as they are.
 
     Parameters
     ----------
     network : Network
     seed : int
+    law : {"he", "torch"}
+        ``he``: normal weights of variance ``2 / n_in`` (He et al., ICCV 2015, section 2.2) and
+        biases of 0, as :func:`train_mlp` begins with. ``torch``: weights and biases uniform within
+        ``1 / sqrt(n_in)``, as layers of torch begin with; a third of the size.
+
+    Raises
+    ------
+    NetworkError
+        When the law is unknown.
     """
+    if law not in LAWS:
+        msg = f"unknown law {law!r} of first weights; there are {', '.join(LAWS)}"
+        raise NetworkError(msg)
     rng = np.random.default_rng(seed)
     layers: dict[str, Layer] = {}
     for node in network.nodes:
         if isinstance(node.layer, Affine | Conv):
             weight = node.layer.weight
-            spread = np.sqrt(2.0 / max(1, weight[0].size))
-            drawn = rng.normal(0.0, spread, weight.shape)
-            layers[node.name] = replace(node.layer, weight=drawn, bias=np.zeros(len(weight)))
+            n_in, bias = max(1, weight[0].size), np.zeros(len(weight))
+            if law == "he":
+                drawn = rng.normal(0.0, np.sqrt(2.0 / n_in), weight.shape)
+            else:
+                limit = 1.0 / np.sqrt(n_in)
+                drawn, bias = (rng.uniform(-limit, limit, p.shape) for p in (weight, bias))
+            layers[node.name] = replace(node.layer, weight=drawn, bias=bias)
     return network.with_layers(layers)
 
 

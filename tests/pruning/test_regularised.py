@@ -3,7 +3,7 @@ import pytest
 from pruning_cases import mlp
 from sklearn.datasets import load_digits
 
-from mipnet.errors import MaskError
+from mipnet.errors import MaskError, NetworkError
 from mipnet.network import Affine, Flatten, Network, ReLU
 from mipnet.network.layers import Conv
 from mipnet.pruning import prune, pruner, train_mlp
@@ -235,6 +235,22 @@ def test_initialised_keeps_the_shape_and_draws_the_rest():
     weight, bias = fresh.by_name["affine0"].layer.parameters
     assert weight.std() == pytest.approx(np.sqrt(2 / 200), rel=0.02)
     assert not bias.any()
+    uniform = initialised(net, 3, "torch")
+    for layer in (uniform.nodes[0].layer, torch.nn.Linear(200, 300)):
+        weight, bias = (np.abs(np.asarray(p.data)) for p in (layer.weight, layer.bias))
+        limit = 200**-0.5
+        assert 0.999 * limit < weight.max() <= limit * (1 + 1e-6)
+        assert weight.mean() == pytest.approx(limit / 2, rel=0.02)
+        assert 0.9 * limit < bias.max() <= limit * (1 + 1e-6)
+    with pytest.raises(NetworkError, match="'zero' of first weights; there are he, torch"):
+        initialised(net, 3, "zero")
+
+
+def test_new_weights_under_a_penalty_follow_the_law_of_torch():
+    options = {"start": "scratch", "epochs": 0, "finetune_epochs": 0, "random_state": 5}
+    net = mlp(64, 16, 10)
+    found = prune(net, "spr", 1.0, X, Y, **options).network
+    assert found.fingerprint == initialised(net, 5, "torch").fingerprint
 
 
 def test_quality_is_accuracy_or_r2():

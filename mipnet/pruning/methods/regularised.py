@@ -54,7 +54,8 @@ class Regularised(Pruner):
     epochs, finetune_epochs, batch_size : int
     lr : float
     start : {"network", "scratch"}
-        Whether training starts from the weights of the network, or from new ones.
+        Whether training starts from the weights of the network, or from new ones, which follow
+        the law of torch as the authors' do.
     tolerance : float
         Percentage points.
     survivors : float
@@ -111,7 +112,8 @@ class Regularised(Pruner):
         self._check()
         begin = job.network
         if self.start == "scratch":
-            begin = initialised(begin, job.seed)
+            # Larger first weights would outlast the penalty in the paper's 50 epochs.
+            begin = initialised(begin, job.seed, "torch")
         penalty = self.penalty(job.network)
         trained = self._train(job, begin, self.epochs, "constant", penalty)
         scores = self.rate(trained, job.network)
