@@ -13,10 +13,9 @@ from mipnet.bounds import as_region, compute_bounds
 from mipnet.bounds.crown import Relaxations, refine
 from mipnet.bounds.interval import input_interval
 from mipnet.certify.expand import expanded
-from mipnet.certify.joint import FIRST, SECOND, matched, node_by_node, side_by_side
-from mipnet.certify.relu_difference import ReluDifference
+from mipnet.certify.joint import FIRST, SECOND, Difference, matched, node_by_node, side_by_side
 from mipnet.errors import QueryError
-from mipnet.network import INPUT, Interval, Network
+from mipnet.network import INPUT, Interval, Network, Node
 from mipnet.pruning import Mask, PruneResult, apply
 from mipnet.region import Region
 from mipnet.rounding import UNIT, down, up
@@ -81,8 +80,10 @@ def difference_bounds(
     of minus its value, a kept one of what reached it, so that what the networks share cancels. Both
     networks and all differences are one graph, bounded by CROWN (Zhang et al., NeurIPS 2018) with
     every rounding charged, rectifiers by
-    :class:`~mipnet.certify.relu_difference.ReluDifference`. Never looser than bounding each
-    network alone.
+    :class:`~mipnet.certify.relu_difference.ReluDifference`, other functions of one element by their
+    slopes (:class:`~mipnet.certify.slope_difference.SlopeDifference`), largest elements by
+    :class:`~mipnet.certify.max_difference.MaxDifference`. Never looser than bounding each network
+    alone.
 
     Parameters
     ----------
@@ -163,18 +164,18 @@ def propagate(joint: Network, region: Region) -> Interval:
     -------
     Interval, shape (n_outputs,)
     """
-    read: dict[str, list[str]] = {}
+    read: dict[str, Node] = {}
     for node in joint.nodes:
-        if isinstance(node.layer, ReluDifference):
-            read.setdefault(node.inputs[0], []).append(node.name)
+        if isinstance(node.layer, Difference):
+            read.setdefault(node.inputs[0], node)
     intervals = {INPUT: input_interval(joint, region)}
     relaxations = Relaxations(joint, intervals)
     decisive = _deciders(joint)
-    pairs = {d: joint.by_name[names[0]].inputs[1:] for d, names in read.items()}
     for node in joint.nodes:
         box = node.layer.interval(*(intervals[i] for i in node.inputs))
-        if node.name in pairs:
-            before, after = (intervals[name] for name in pairs[node.name])
+        reader = read.get(node.name)
+        if reader is not None:
+            before, after = (intervals[name] for name in reader.inputs[1:])
             size = before.magnitude + after.magnitude
             apart = Interval(
                 down(after.lower - before.upper, UNIT * size),
@@ -185,9 +186,8 @@ def propagate(joint: Network, region: Region) -> Interval:
         chosen = None
         if node.name == joint.output:
             chosen = np.ones(box.lower.shape, bool)
-        elif node.name in pairs:
-            dead = (before.upper <= 0.0) & (after.upper <= 0.0)
-            chosen = ~dead & (box.upper > box.lower)
+        elif reader is not None and isinstance(reader.layer, Difference):
+            chosen = ~reader.layer.idle(before, after) & (box.upper > box.lower)
         elif node.name in decisive:
             chosen = decisive[node.name].unstable(box)
         if chosen is not None and chosen.any():

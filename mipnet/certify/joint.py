@@ -8,16 +8,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.certify.max_difference import MaxDifference
 from mipnet.certify.relu_difference import ReluDifference
+from mipnet.certify.slope_difference import SLOPED, SlopeDifference
 from mipnet.network import INPUT, Affine, Layer, Network, Node, ReLU
 from mipnet.network.layers import Add, BatchNorm, Concat, Conv, Identity, Scale
 from mipnet.network.layers.diagonal import Diagonal
+from mipnet.network.layers.elementwise import Elementwise
 from mipnet.network.layers.linear import Linear
+from mipnet.network.layers.maximum import Maximum
 from mipnet.network.layers.rearrange import Rearrange
 
 Array = npt.NDArray[np.float64]
 
 FIRST, SECOND, DIFFERENCE = "first/", "second/", "difference/"
+#: Layers that stand for the difference of two values of another layer.
+Difference = ReluDifference | SlopeDifference | MaxDifference
 
 
 def side_by_side(first: Network, second: Network) -> Network:
@@ -32,7 +38,8 @@ def node_by_node(first: Network, second: Network) -> Network | None:
     """Network whose output is ``second(x) - first(x)``, through the differences of all nodes.
 
     Layers that are linear hand a difference ``d`` on as :math:`W' d + (W' - W) z + b' - b`, with
-    ``z`` the input in the first network; rectifiers by :class:`ReluDifference`.
+    ``z`` the input in the first network; rectifiers by :class:`ReluDifference`, other elementwise
+    functions by :class:`SlopeDifference`, largest elements by :class:`MaxDifference`.
 
     Parameters
     ----------
@@ -87,10 +94,10 @@ class _Build:
             self.difference[node.name] = self._linear(node, other, inputs[0])
         elif same and isinstance(node.layer, Rearrange | Concat | Add):
             self._put(node.name, node.layer, *(self._whole(n) for n in node.inputs))
-        elif same and isinstance(node.layer, ReLU):
+        elif same and (layer := _difference_of(node.layer)) is not None:
             (source,) = node.inputs
             pair = (_at(FIRST, source), _at(SECOND, source))
-            self._put(node.name, ReluDifference(), self._whole(source), *pair)
+            self._put(node.name, layer, self._whole(source), *pair)
         else:
             pair = (_at(FIRST, node.name), _at(SECOND, node.name))
             self._put(node.name, Add((-1.0, 1.0)), *pair)
@@ -136,6 +143,17 @@ class _Build:
         if found is not None:
             return found
         return self._put(name, Scale(0.0, 0.0), _at(FIRST, name))
+
+
+def _difference_of(layer: Layer) -> Difference | None:
+    """Return what bounds the difference of two values of a layer, if there is such a layer."""
+    if isinstance(layer, ReLU):
+        return ReluDifference()
+    if isinstance(layer, Maximum):
+        return MaxDifference(layer)
+    if isinstance(layer, Elementwise) and isinstance(layer, SLOPED):
+        return SlopeDifference(layer)
+    return None
 
 
 def _linear_pair(

@@ -29,6 +29,10 @@ class ReluDifference(Elementwise):
     kind = "ReluDifference"
     arity = 3
 
+    def idle(self, before: Interval, after: Interval) -> Flags:
+        """Elements of ``d`` that make no difference: both are inactive."""
+        return np.asarray((before.upper <= 0.0) & (after.upper <= 0.0))
+
     @property
     def nonlinear(self) -> bool:
         """False: it is relaxed by the bounds of three inputs."""
