@@ -35,10 +35,10 @@ def expanded(masked: Network, small: Network) -> Network | None:
     Network or None
         None where the small network is another one, or holds nodes that the masked one lacks.
     """
-    again, kept = shrink(masked)
-    if again.fingerprint != small.fingerprint:
+    again = shrink(masked)
+    if again.network.fingerprint != small.fingerprint:
         return None
-    return embedded(masked, small, kept)
+    return embedded(masked, small, again.kept)
 
 
 def embedded(network: Network, small: Network, kept: Mapping[str, Flags]) -> Network | None:

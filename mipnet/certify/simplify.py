@@ -17,7 +17,6 @@ from mipnet.certify.joint import matched, node_by_node
 from mipnet.errors import QueryError
 from mipnet.network import Affine, Interval, Layer, Network, Node, ReLU
 from mipnet.pruning import Mask, apply, prunable_layers, units_of
-from mipnet.pruning.agreement import check_agreement
 from mipnet.pruning.compact import shrink
 from mipnet.pruning.units import live_nodes
 from mipnet.region import Region
@@ -145,13 +144,13 @@ class _State:
     def without(self, mask: Mask | None) -> _State:
         """Apply a mask and compact, checked."""
         masked = self.network if mask is None else apply(self.network, mask)
-        small, left = shrink(masked)
-        check_agreement(masked, small, left)
+        found = shrink(masked)
+        found.check(masked)
         kept = {}
-        for name, flags in left.items():
+        for name, flags in found.kept.items():
             kept[name] = self.kept[name].copy()
             kept[name][kept[name]] = flags
-        return _State(small, kept)
+        return _State(found.network, kept)
 
     def with_layers(self, layers: Mapping[str, Layer]) -> _State:
         return replace(self, network=self.network.with_layers(layers))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 
 from mipnet.network.layers import (
     Affine,
+    BatchNorm,
     Conv,
     Flatten,
     Identity,
@@ -27,6 +28,8 @@ from mipnet.network.network import INPUT, Network, Node
 
 #: One step: the rewritten network, or None where there is nothing to do.
 Rule = Callable[[Network], Network | None]
+#: The same for one node, with the names of those whose values it changes.
+Step = Callable[[Network, Node], tuple[Network, list[str]] | None]
 
 
 def fold(network: Network) -> Network:
@@ -35,7 +38,8 @@ def fold(network: Network) -> Network:
     Identities vanish, with whatever the output does not depend on. A BatchNorm or Scale goes into
     the Affine or Conv in front of it, or behind it (there also through reshapes and the like; into
     a padded Conv only when it shifts nothing, since padding is not shifted), or two of them into
-    one Scale. A layer that something else reads too stays as it is.
+    one Scale (a BatchNorm takes a shift and stays one). A layer that something else reads too stays
+    as it is.
 
     Parameters
     ----------
@@ -62,6 +66,35 @@ def fold(network: Network) -> Network:
         network = found
         found = next((n for rule in rules if (n := rule(network)) is not None), None)
     return network
+
+
+def absorb(network: Network, names: Iterable[str]) -> tuple[Network, frozenset[str]]:
+    """Fold some nodes into a neighbour, as :func:`fold` does, and leave all others as they are.
+
+    Parameters
+    ----------
+    network : Network
+    names : iterable of str
+        BatchNorm and Scale nodes. One that no neighbour can take stays, and so does the output.
+
+    Returns
+    -------
+    network : Network
+        Its output, and its name, are those of the network given.
+    moved : frozenset of str
+        Surviving nodes whose values are others than before: a layer that a node was folded into
+        from behind, and what lies between a node and the layer behind that took it.
+    """
+    moved: set[str] = set()
+    for name in names:
+        if name == network.output:
+            continue
+        node = network.by_name[name]
+        found = _behind(network, node) or _before(network, node)
+        if found is not None:
+            network, others = found
+            moved.update(others)
+    return network, frozenset(moved)
 
 
 def same_order(network: Network) -> Network:
@@ -148,50 +181,67 @@ def _without_identity(network: Network) -> Network | None:
 
 def _into_the_layer_before(network: Network) -> Network | None:
     """Fold a diagonal layer into the linear one whose only reader it is."""
-    for node in network.nodes:
-        if not isinstance(node.layer, Diagonal) or node.inputs[0] == INPUT:
-            continue
-        before = network.by_name[node.inputs[0]]
-        if len(_readers(network, before.name)) > 1:
-            continue
-        shape = network.shapes[node.name]
-        scale, shift = _constants(node.layer, shape)
-        layer: Affine | Conv | Scale
-        if isinstance(before.layer, Diagonal):
-            first = _constants(before.layer, shape)
-            layer = Scale(scale * first[0], scale * first[1] + shift)
-        elif isinstance(before.layer, Affine):
-            weight, bias = before.layer.parameters
-            layer = Affine(weight * scale[:, None], bias * scale + shift)
-        elif isinstance(before.layer, Conv) and _by_channel(scale) and _by_channel(shift):
-            a, c = scale.reshape(len(scale), -1)[:, 0], shift.reshape(len(shift), -1)[:, 0]
-            weight, bias = before.layer.parameters
-            kernel = weight * a.reshape(-1, *(1,) * (weight.ndim - 1))
-            layer = replace(before.layer, weight=kernel, bias=bias * a + c)
-        else:
-            continue
-        return _bypassed(network, node.name, {before.name: replace(before, layer=layer)})
-    return None
+    return _first(network, _before)
 
 
 def _into_the_layer_behind(network: Network) -> Network | None:
     """Fold a diagonal layer into the linear one that alone reads it, reshapes in between."""
-    for node in network.nodes:
-        if not isinstance(node.layer, Diagonal):
-            continue
-        scale, shift = _constants(node.layer, network.shapes[node.name])
-        readers = _readers(network, node.name)
-        while len(readers) == 1 and isinstance(readers[0].layer, Rearrange):
-            carrier = readers[0].layer
-            scale, shift = carrier.pick(scale[None])[0], carrier.pick(shift[None])[0]
-            readers = _readers(network, readers[0].name)
-        if len(readers) != 1:
-            continue
-        (behind,) = readers
-        layer = _absorbed(behind, scale, shift)
-        if layer is not None:
-            return _bypassed(network, node.name, {behind.name: replace(behind, layer=layer)})
-    return None
+    return _first(network, _behind)
+
+
+def _first(network: Network, step: Step) -> Network | None:
+    found = (step(network, node) for node in network.nodes if isinstance(node.layer, Diagonal))
+    return next((pair[0] for pair in found if pair is not None), None)
+
+
+def _before(network: Network, node: Node) -> tuple[Network, list[str]] | None:
+    if not isinstance(node.layer, Diagonal) or node.inputs[0] == INPUT:
+        return None
+    before = network.by_name[node.inputs[0]]
+    if len(_readers(network, before.name)) > 1:
+        return None
+    shape = network.shapes[node.name]
+    scale, shift = _constants(node.layer, shape)
+    layer: Affine | BatchNorm | Conv | Scale
+    if isinstance(before.layer, BatchNorm) and (scale == 1.0).all() and _by_channel(shift):
+        moved = before.layer.bias + shift.reshape(len(shift), -1)[:, 0]
+        layer = replace(before.layer, bias=moved)
+    elif isinstance(before.layer, Diagonal):
+        first = _constants(before.layer, shape)
+        layer = Scale(scale * first[0], scale * first[1] + shift)
+    elif isinstance(before.layer, Affine):
+        weight, bias = before.layer.parameters
+        layer = Affine(weight * scale[:, None], bias * scale + shift)
+    elif isinstance(before.layer, Conv) and _by_channel(scale) and _by_channel(shift):
+        a, c = (values.reshape(len(values), -1)[:, 0] for values in (scale, shift))
+        weight, bias = before.layer.parameters
+        kernel = weight * a.reshape(-1, *(1,) * (weight.ndim - 1))
+        layer = replace(before.layer, weight=kernel, bias=bias * a + c)
+    else:
+        return None
+    changed = {before.name: replace(before, layer=layer)}
+    return _bypassed(network, node.name, changed), [before.name]
+
+
+def _behind(network: Network, node: Node) -> tuple[Network, list[str]] | None:
+    if not isinstance(node.layer, Diagonal):
+        return None
+    scale, shift = _constants(node.layer, network.shapes[node.name])
+    between = []
+    readers = _readers(network, node.name)
+    while len(readers) == 1 and isinstance(readers[0].layer, Rearrange):
+        carrier = readers[0].layer
+        between.append(readers[0].name)
+        scale, shift = carrier.pick(scale[None])[0], carrier.pick(shift[None])[0]
+        readers = _readers(network, readers[0].name)
+    if len(readers) != 1:
+        return None
+    (behind,) = readers
+    layer = _absorbed(behind, scale, shift)
+    if layer is None:
+        return None
+    changed = {behind.name: replace(behind, layer=layer)}
+    return _bypassed(network, node.name, changed), between
 
 
 def _absorbed(node: Node, scale: Array, shift: Array) -> Affine | Conv | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from mipnet.network import INPUT, Affine, Flatten, Network, Node
-from mipnet.network.layers import Conv, Reshape, Slice
+from mipnet.network.layers import Add, Conv, Reshape, Scale, Slice
+from mipnet.network.rewrite import absorb
 from mipnet.pruning.agreement import check_agreement
 from mipnet.pruning.apply import apply
 from mipnet.pruning.constants import Constants, constants_of
@@ -32,6 +34,11 @@ def compact(network: Network, mask: Mask | None = None) -> Network:
       is folded into the biases of its readers, which may make these constant in turn. A padded
       convolution sees a constant other than 0 change at the rim: such a channel stays;
     - or dead: no unit that stays has a weight other than 0 on it.
+
+    A term of a sum that is constant as a whole, such as an emptied residual branch, goes too, and
+    what it adds joins the bias of the layer behind the sum, or of the one in front; where neither
+    can take it (a ReLU on both sides, say) the sum becomes a shift. Without a constant to add, a
+    sum of one term is that term.
 
     Only exact zeros count. Input and output keep their shapes, surviving nodes their names. When
     a layer loses all units, everything behind it is constant: what remains is an Affine node
@@ -56,16 +63,35 @@ def compact(network: Network, mask: Mask | None = None) -> Network:
         inputs by more than rounding explains, naming the first layer that does.
     """
     masked = network if mask is None else apply(network, mask)
-    small, kept = shrink(masked)
-    check_agreement(masked, small, kept)
-    return small
+    found = shrink(masked)
+    found.check(masked)
+    return found.network
 
 
-def shrink(network: Network) -> tuple[Network, dict[str, Flags]]:
-    """Shrunk network, and which elements of each surviving node it kept (flattened).
+class Shrunk(NamedTuple):
+    """A network that was shrunk, and where its values are found in the one it came from.
 
-    Unchecked: use :func:`compact`.
+    Attributes
+    ----------
+    network : Network
+    kept : mapping of str to array of bool
+        For every node that the two share, and the input, the elements that it kept, flattened.
+    moved : frozenset of str
+        Nodes whose values differ by a constant that was taken over from, or left to, another node.
     """
+
+    network: Network
+    kept: dict[str, Flags]
+    moved: frozenset[str]
+
+    def check(self, masked: Network) -> None:
+        """Raise MaskError where the two networks disagree on a sample of inputs."""
+        shared = {name: flags for name, flags in self.kept.items() if name not in self.moved}
+        check_agreement(masked, self.network, shared)
+
+
+def shrink(network: Network) -> Shrunk:
+    """Shrunk network, unchecked: use :func:`compact`."""
     units, live = units_of(network), live_nodes(network)
     # What overflows here fails the comparison behind it.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -76,11 +102,17 @@ def shrink(network: Network) -> tuple[Network, dict[str, Flags]]:
         for node in network.nodes:
             if node.name in kept and kept[node.name].any():
                 building.add(node)
-    nodes = building.nodes
-    small = replace(network, nodes=tuple(nodes))
+        small = _live(replace(network, nodes=tuple(building.nodes)))
+        shifts = [name for name in building.shifts if name in small.by_name]
+        small, moved = absorb(small, shifts)
     remaining = live_nodes(small)
-    small = replace(small, nodes=tuple(node for node in nodes if node.name in remaining))
-    return small, {name: flags.reshape(-1) for name, flags in kept.items() if name in remaining}
+    left = {name: flags.reshape(-1) for name, flags in kept.items() if name in remaining}
+    return Shrunk(small, left, moved)
+
+
+def _live(network: Network) -> Network:
+    remaining = live_nodes(network)
+    return replace(network, nodes=tuple(n for n in network.nodes if n.name in remaining))
 
 
 def _needed(
@@ -124,14 +156,19 @@ class _Building:
     kept: Mapping[str, Flags]
     constants: Mapping[str, Constants]
     nodes: list[Node] = field(default_factory=list)
+    stands: dict[str, str] = field(default_factory=dict)
+    shifts: list[str] = field(default_factory=list)
 
     def add(self, node: Node) -> None:
         """Add what is left of a node of which something is."""
         own = self.kept[node.name]
-        inputs = tuple(name for name in node.inputs if self.kept[name].any())
+        sources = tuple(name for name in node.inputs if self.kept[name].any())
+        inputs = tuple(self.stands.get(name, name) for name in sources)
+        if isinstance(node.layer, Add) and self._sum(node, node.layer, own):
+            return
         layer = reader(node)
         if layer is None:
-            flags = [self.kept[name] for name in inputs]
+            flags = [self.kept[name] for name in sources]
             self.nodes.append(Node(node.name, sliced(node.layer, flags, own), inputs))
             return
         source = node.inputs[0]
@@ -142,6 +179,36 @@ class _Building:
             self.nodes.append(Node(node.name, slim, inputs))
         else:
             self._constant(node.name, np.asarray(slim.bias), shape_of(own))
+
+    def _sum(self, node: Node, layer: Add, own: Flags) -> bool:
+        """Add a sum without its constant terms, if it has some, and others."""
+        pairs = list(zip(node.inputs, layer.scales, strict=True))
+        fixed = [(n, s) for n, s in pairs if self.constants[n].known[own].all()]
+        terms = [(self.stands.get(n, n), s) for n, s in pairs if (n, s) not in fixed]
+        if not fixed or not terms:
+            return False
+        shift = np.zeros(shape_of(own))
+        for name, scale in fixed:
+            shift += scale * self.constants[name].value[own].reshape(shift.shape)
+        if not np.isfinite(shift).all():
+            return False
+        name, (inputs, scales) = node.name, zip(*terms, strict=True)
+        if len(terms) > 1:
+            if shift.any():
+                name = self._fresh(f"{name}_terms")
+            self.nodes.append(Node(name, Add(scales), inputs))
+            inputs, scales = (name,), (1.0,)
+            if name == node.name:
+                return True
+        if scales == (1.0,) and not shift.any() and node.name != self.network.output:
+            self.stands[node.name] = inputs[0]
+            return True
+        flat = shift.reshape(len(shift), -1)
+        if (flat == flat[:, :1]).all():
+            shift = flat[:, 0].reshape(-1, *(1,) * (shift.ndim - 1))
+        self.nodes.append(Node(node.name, Scale(scales[0], shift), inputs))
+        self.shifts.append(node.name)
+        return True
 
     def _constant(self, name: str, bias: Array, shape: tuple[int, ...]) -> None:
         """Add a node whose inputs are all folded away: it hangs on the network input."""

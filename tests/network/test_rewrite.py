@@ -9,7 +9,7 @@ import pytest
 
 from mipnet.network import Affine, Flatten, Layer, Network, Node, ReLU
 from mipnet.network.layers import Add, BatchNorm, Conv, Identity, Reshape, Scale
-from mipnet.network.rewrite import fold
+from mipnet.network.rewrite import absorb, fold
 
 
 def norm(rng: np.random.Generator, n: int) -> BatchNorm:
@@ -133,3 +133,32 @@ def test_attributes_tell_networks_apart() -> None:
     ]
     assert [n.shapes["conv0"] for n in nets] == [(1, 2)] * 3
     assert len({n.fingerprint for n in nets}) == 3
+
+
+def test_named_nodes_alone_are_absorbed_and_moved_values_are_told():
+    rng = np.random.default_rng(7)
+    scale = [Scale(1.0, rng.normal(size=3)) for _ in range(3)]
+    layers = [Affine(rng.normal(size=(3, 3)), np.zeros(3)), scale[0], ReLU(), scale[1], ReLU(),
+              scale[2], Affine(rng.normal(size=(2, 3)), np.zeros(2)), Scale(1.0, 2.0)]  # fmt: skip
+    network = Network.sequential(layers, 3)
+    x = rng.normal(size=(20, 3))
+    names = ["scale0", "scale1", "scale3"]
+    small, moved = absorb(network, names)
+    # The first joins the layer in front; nobody takes the second, the third was not asked for, and
+    # the output stays.
+    assert set(network.by_name) - set(small.by_name) == {"scale0"}
+    assert moved == {"affine0"}
+    np.testing.assert_allclose(small(x), network(x), rtol=1e-13, atol=1e-13)
+    small, moved = absorb(network, ["scale2"])
+    assert (set(network.by_name) - set(small.by_name), moved) == ({"scale2"}, set())
+    np.testing.assert_allclose(small(x), network(x), rtol=1e-13, atol=1e-13)
+
+
+def test_a_normalisation_takes_a_shift_and_stays_one():
+    ones = np.ones(2)
+    norm = BatchNorm(ones, ones, ones, ones)
+    network = Network.sequential([ReLU(), norm, Scale(1.0, [[[3.0]], [[4.0]]]), ReLU()], (2, 2, 2))
+    small = fold(network)
+    assert kinds(small) == ["ReLU", "BatchNorm", "ReLU"]
+    assert small.nodes[1].layer.bias.tolist() == [4.0, 5.0]
+    np.testing.assert_allclose(small(np.ones((2, 2, 2))), network(np.ones((2, 2, 2))), rtol=1e-15)

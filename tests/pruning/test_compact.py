@@ -167,9 +167,10 @@ def test_every_call_compares_masked_and_compacted_network(monkeypatch):
     honest = module.shrink
 
     def wrong(network):
-        small, kept = honest(network)
-        weight, bias = small.by_name["affine1"].layer.parameters
-        return small.with_layers({"affine1": Affine(weight, bias * (1 + 1e-9))}), kept
+        found = honest(network)
+        weight, bias = found.network.by_name["affine1"].layer.parameters
+        bad = found.network.with_layers({"affine1": Affine(weight, bias * (1 + 1e-9))})
+        return found._replace(network=bad)
 
     net = mlp(3, 6, 5, 2)
     mask = Mask.from_kept(net, {"affine0": [0, 3, 5]})
