@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mipnet.errors import MaskError
 from mipnet.network import Network
 from mipnet.pruning.apply import apply, check_masked
+from mipnet.pruning.budget import check_scope
 from mipnet.pruning.budgets import Budget, Keep, as_budget
 from mipnet.pruning.compact import compact
 from mipnet.pruning.compensate import COMPENSATIONS, mean_shifts
@@ -23,8 +24,7 @@ from mipnet.pruning.data import Data
 from mipnet.pruning.job import Choice, Job
 from mipnet.pruning.mask import Mask
 from mipnet.pruning.report import PruneResult, prune_report
-from mipnet.pruning.selection import Units
-from mipnet.pruning.tiles import TileGrid
+from mipnet.pruning.selection import Units, tile_of
 from mipnet.pruning.units import prunable_layers, units_of
 
 Array = npt.NDArray[np.float64]
@@ -130,6 +130,26 @@ class Pruner(ABC):
         del job, mask
         return masked
 
+    def again(self, job: Job, choice: Choice, kept: Mapping[str, npt.ArrayLike]) -> Choice:
+        """Choose fewer units, where training has broken the budget; all else stays as it was.
+
+        Parameters
+        ----------
+        job : Job
+        choice : Choice
+            The first one, which :meth:`choose` has made.
+        kept : mapping of str to array of int
+            Some of the units it keeps.
+        """
+        del job
+        values = {}
+        for name, constants in (choice.compensation or {}).items():
+            width = len(choice.scores[name])
+            everywhere = np.zeros(width)
+            everywhere[np.delete(np.arange(width), np.asarray(choice.kept[name]))] = constants
+            values[name] = np.delete(everywhere, np.asarray(kept[name]))
+        return replace(choice, kept=kept, compensation=values or None)
+
     def fit(
         self,
         network: object,
@@ -171,14 +191,16 @@ class Pruner(ABC):
         job = self._job(net, Data.of(net, data, y), as_budget(budget, keep))
         times = [time.perf_counter()]
         choice = self.choose(job)
-        mask = self._mask(job, choice)
         times.append(time.perf_counter())
-        dense = net if choice.network is None else choice.network
-        mask = self._compensated(mask, dense, job)
-        start = apply(dense, mask.fitted(dense))
-        masked = self.finish(job, start, mask.fitted(start))
-        if masked is not start:
-            check_masked(masked, mask)
+        made: list[tuple[Mask, Network]] = []
+
+        def trained(kept: Mapping[str, npt.ArrayLike]) -> Network:
+            again = choice if kept is choice.kept else self.again(job, choice, kept)
+            made.append(self._finished(job, again))
+            return made[-1][1]
+
+        _, rounds = job.settle(choice.kept, choice.scores, trained)
+        mask, masked = made[-1]
         times.append(time.perf_counter())
         small = compact(masked)
         times.append(time.perf_counter())
@@ -191,6 +213,7 @@ class Pruner(ABC):
             prune_seconds=spent[0],
             finish_seconds=spent[1],
             compact_seconds=spent[2],
+            rounds=choice.rounds + rounds,
         )
         return PruneResult(mask, small, report, masked)
 
@@ -242,8 +265,11 @@ class Pruner(ABC):
             msg = f"method {self.name!r} {what}: pass labels or targets as y="
             raise MaskError(msg)
         seed = self._seed()
+        check_scope(self.scope)
+        if budget is not None:
+            budget.check()
         share = budget.amount if isinstance(budget, Keep) else None
-        return Job(
+        job = Job(
             network,
             data.X,
             data.y,
@@ -254,15 +280,26 @@ class Pruner(ABC):
             budget=None if isinstance(budget, Keep) else budget,
             units=units,
         )
+        # A budget that cannot be measured (the region does not fit) fails before any training.
+        _ = job.before
+        return job
+
+    def _finished(self, job: Job, choice: Choice) -> tuple[Mask, Network]:
+        """Mask of a choice, and the network trained under it."""
+        dense = job.network if choice.network is None else choice.network
+        mask = self._compensated(self._mask(job, choice), dense, job)
+        start = apply(dense, mask.fitted(dense))
+        masked = self.finish(job, start, mask.fitted(start))
+        if masked is not start:
+            check_masked(masked, mask)
+        return mask, masked
 
     def _mask(self, job: Job, choice: Choice) -> Mask:
-        units = self.units(job.network).values()
-        tile = next((grid.tile for grid in units if isinstance(grid, TileGrid)), None)
         asked = {"keep": job.keep} if job.budget is None else {"budget": job.budget.describe()}
         return Mask.from_kept(
             job.network,
             choice.kept,
-            tile=tile,
+            tile=tile_of(self.units(job.network)),
             scores=choice.scores,
             compensation=choice.compensation,
             method=self.name,

@@ -32,6 +32,21 @@ def count(keep: float, width: int) -> int:
     return max(nearest, min(1, width)) if keep > 0 else 0
 
 
+def check_share(keep: object) -> None:
+    """Raise MaskError unless this is a fraction of units to keep."""
+    number = isinstance(keep, int | float | np.number) and not isinstance(keep, bool)
+    if not number or not 0 <= float(keep) <= 1:  # type: ignore[arg-type]
+        msg = f"keep must be a fraction of units in [0, 1], not {keep!r}"
+        raise MaskError(msg)
+
+
+def check_scope(scope: object) -> None:
+    """Raise MaskError unless this is one of :data:`SCOPES`."""
+    if scope not in SCOPES:
+        msg = f"unknown scope {scope!r}; there are {', '.join(SCOPES)}"
+        raise MaskError(msg)
+
+
 def select(scores: Mapping[str, Array], keep: float, scope: str = "layer") -> dict[str, Indices]:
     """Units of highest score, by layer.
 
@@ -55,16 +70,8 @@ def select(scores: Mapping[str, Array], keep: float, scope: str = "layer") -> di
     MaskError
         When ``keep`` or ``scope`` is not one of the values above.
     """
-    if (
-        isinstance(keep, bool)
-        or not isinstance(keep, int | float | np.number)
-        or not 0 <= keep <= 1
-    ):
-        msg = f"keep must be a fraction of units in [0, 1], not {keep!r}"
-        raise MaskError(msg)
-    if scope not in SCOPES:
-        msg = f"unknown scope {scope!r}; there are {', '.join(SCOPES)}"
-        raise MaskError(msg)
+    check_share(keep)
+    check_scope(scope)
     ranked = {name: np.argsort(-values, kind="stable") for name, values in scores.items()}
     if scope == "layer":
         counts = {name: count(float(keep), values.size) for name, values in scores.items()}

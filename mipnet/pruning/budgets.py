@@ -12,11 +12,14 @@ import numpy.typing as npt
 
 from mipnet.errors import MaskError
 from mipnet.network import Network
-from mipnet.pruning.budget import select
+from mipnet.pruning.budget import check_share, select
 from mipnet.pruning.counting import n_macs, n_tiles
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+
+#: Sizes that are tried where the smallest network costs too much.
+TRIES = 32
 
 #: Small network of the units to keep by layer.
 Shrink = Callable[[Mapping[str, Indices]], Network]
@@ -70,10 +73,11 @@ class Budget(ABC):
     def choose(
         self, network: Network, scores: Mapping[str, Array], scope: str, shrink: Shrink
     ) -> Selection:
-        """Remove as few units as it takes, lowest scores first.
+        """Remove units, lowest scores first, until what is left keeps to the budget.
 
-        Costs need not fall with every unit: the units that stay are those of the last step of a
-        bisection that kept to the budget.
+        As few as it takes where the cost falls with every unit: sizes are bisected. Other costs,
+        such as unstable neurons, may rise in between, so that some larger network would do, too.
+        Where the smallest network costs too much, other sizes are tried, :data:`TRIES` at most.
 
         Parameters
         ----------
@@ -88,38 +92,53 @@ class Budget(ABC):
         Raises
         ------
         MaskError
-            When the network costs less already, or no mask that leaves a unit in every layer
-            costs so little.
+            When no network was found that leaves a unit in every layer and costs so little.
         """
         self.check()
-        whole = {name: np.arange(values.size) for name, values in scores.items()}
         before = self.measure(network)
-        if before < self.amount:
-            msg = f"the network has {before:g} {self.currency}, less than the budget of "
-            msg += f"{self.amount:g}: nothing to prune; lower the budget"
-            raise MaskError(msg)
-        reached = self.measure(shrink(whole))
-        if reached <= self.amount:
-            return Selection(whole, self.amount, reached, before)
         steps = _steps(scores, scope)
-        # The smallest network that keeps a unit in every layer.
-        fewest = select(scores, steps[-1], scope)
-        reached = self.measure(shrink(fewest))
-        if reached > self.amount:
-            msg = f"a budget of {self.amount:g} {self.currency} cannot be reached: with one unit "
-            msg += f"left in every layer there are {reached:g}"
-            raise MaskError(msg)
-        best = Selection(fewest, self.amount, reached, before)
-        low, high = 0, len(steps) - 1
+
+        def of(step: int) -> Selection:
+            kept = select(scores, steps[step], scope)
+            return Selection(kept, self.amount, self.measure(shrink(kept)), before)
+
+        whole = of(0)
+        if whole.reached <= self.amount:
+            return whole
+        low, high, best = 0, len(steps) - 1, of(len(steps) - 1)
+        if best.reached > self.amount:
+            low, high, best = self._between(of, len(steps), best)
         while high - low > 1:
-            middle = (low + high) // 2
-            kept = select(scores, steps[middle], scope)
-            reached = self.measure(shrink(kept))
-            if reached <= self.amount:
-                best, high = Selection(kept, self.amount, reached, before), middle
+            middle = of(step := (low + high) // 2)
+            if middle.reached <= self.amount:
+                best, high = middle, step
             else:
-                low = middle
+                low = step
         return best
+
+    def _between(
+        self, of: Callable[[int], Selection], steps: int, fewest: Selection
+    ) -> tuple[int, int, Selection]:
+        """First size that keeps to the budget, from the largest on, and the one tried before."""
+        inner = max(0, steps - 2)
+        tried = np.linspace(1, inner, min(TRIES, inner)).round().astype(int)
+        low, least = 0, fewest.reached
+        for step in tried.tolist():
+            found = of(step)
+            if found.reached <= self.amount:
+                return low, step, found
+            low, least = step, min(least, found.reached)
+        every = tried.size == inner
+        wish = f"a budget of {self.amount:g} {self.currency}"
+        msg = (
+            f"{wish} cannot be reached"
+            if every
+            else f"no network along the order of the scores was found within {wish}"
+        )
+        msg += f": with one unit left in every layer there are {fewest.reached:g}; of "
+        msg += f"{'all' if every else f'{tried.size + 2} of'} {steps} sizes along this order the "
+        msg += f"best has {least:g}; raise the budget, or take another method or scope"
+        raise MaskError(msg)
 
     def check(self) -> None:
         """Raise MaskError unless the amount is a number from 0 on."""
@@ -142,6 +161,10 @@ class Keep(Budget):
 
     amount: float
     currency = "kept units"
+
+    def check(self) -> None:
+        """Raise MaskError unless the amount is a fraction in [0, 1]."""
+        check_share(self.amount)
 
     def measure(self, network: Network) -> float:
         """Not a property of the network alone.
@@ -233,8 +256,8 @@ def as_budget(budget: object, keep: float | None = None) -> Budget | None:
 
 
 def _steps(scores: Mapping[str, Array], scope: str) -> list[float]:
-    """Fractions to keep at which one more unit goes, falling, from 1 to almost 0."""
-    widths = [values.size for values in scores.values()]
-    sizes = [sum(widths)] if scope == "global" else sorted(set(widths))
-    found = {k / size for size in sizes for k in range(1, size + 1)}
-    return sorted(found | {1.0, 1e-9}, reverse=True)
+    """Fractions to keep at which one more unit goes, falling, from 1 to one unit in every layer."""
+    widths = [values.size for values in scores.values() if values.size]
+    least, sizes = (len(widths), [sum(widths)]) if scope == "global" else (1, sorted(set(widths)))
+    found = {k / size for size in sizes for k in range(least, size + 1)}
+    return sorted(found | {1.0}, reverse=True)

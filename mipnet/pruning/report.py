@@ -59,6 +59,9 @@ class PruneReport:
         Budget asked for, what the compacted network costs and what the network did.
     macs_before, macs_after : int
         Multiplications by a weight for one input.
+    rounds : int
+        How often training had broken the budget, so that more units went and what was left was
+        trained again.
     notes : tuple of str
         What is worth saying: that nothing was pruned, or that a layer vanished.
     """
@@ -79,6 +82,7 @@ class PruneReport:
     before: float | None = None
     macs_before: int = 0
     macs_after: int = 0
+    rounds: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -163,7 +167,11 @@ def _size(network: Network, name: str) -> int:
 
 
 def prune_report(
-    mask: Mask, networks: tuple[Network, Network], budget: Budget | None, **more: Any
+    mask: Mask,
+    networks: tuple[Network, Network],
+    budget: Budget | None,
+    rounds: int = 0,
+    **more: Any,
 ) -> PruneReport:
     """Report on a mask, the network it was made for and the small one it left."""
     network, small = networks
@@ -185,14 +193,22 @@ def prune_report(
         parameters_after=small.n_parameters,
         macs_before=n_macs(network),
         macs_after=n_macs(small),
-        notes=_notes(layers, network, small),
+        rounds=rounds,
+        notes=_notes(layers, network, small, rounds),
         **priced,
         **more,
     )
 
 
-def _notes(layers: tuple[LayerReport, ...], network: Network, small: Network) -> tuple[str, ...]:
+def _notes(
+    layers: tuple[LayerReport, ...], network: Network, small: Network, rounds: int
+) -> tuple[str, ...]:
     notes = []
+    if rounds:
+        times = "once" if rounds == 1 else f"{rounds} times"
+        notes.append(
+            f"what was chosen cost more than the budget after training: more units went {times}"
+        )
     if all(row.units_kept == row.units_before for row in layers):
         same = small.n_parameters == network.n_parameters
         notes.append(

@@ -53,7 +53,6 @@ def keep_best(
         pooled[name] = sums / np.bincount(place, minlength=distinct.size)
         places[name] = np.full(free.size, -1)
         places[name][free] = place
-    tile = next((grid.tile for grid in units.values() if isinstance(grid, TileGrid)), None)
 
     def spread(kept: Mapping[str, Indices]) -> dict[str, Indices]:
         return {
@@ -62,6 +61,17 @@ def keep_best(
         }
 
     def small(kept: Mapping[str, Indices]) -> Network:
-        return shrink(apply(network, Mask.from_kept(network, spread(kept), tile=tile)))[0]
+        return small_network(network, spread(kept), units)
 
     return spread(budget.choose(network, pooled, scope, small).kept)
+
+
+def small_network(network: Network, kept: Mapping[str, npt.ArrayLike], units: Units) -> Network:
+    """Shrink a network to the units kept; unchecked, for costs."""
+    mask = Mask.from_kept(network, kept, tile=tile_of(units))
+    return shrink(apply(network, mask))[0]
+
+
+def tile_of(units: Units) -> tuple[int, int] | None:
+    """Size of the tiles, where units are tiles."""
+    return next((grid.tile for grid in units.values() if isinstance(grid, TileGrid)), None)

@@ -132,9 +132,22 @@ class BMRS(Pruner):
         )
         training = NoisyTraining(job.network, inputs, targets, recipe)
         self._prune(job, training)
-        scores = self._scores(training)
-        kept = {name: training.noise.kept(name) for name in scores}
-        return Choice(kept, scores, training.result())
+        left, scores = self._left(training), self._scores(training)
+
+        def finished(kept: Mapping[str, npt.ArrayLike]) -> Network:
+            if kept is not left:
+                training.noise.keep_only(as_flags(kept, scores))
+                training.best_of(self.finetune_epochs if self.when == "during" else 1)
+            return training.result()
+
+        _, rounds = job.settle(left, scores, finished)
+        return Choice(
+            self._left(training), self._scores(training), training.result(), rounds=rounds
+        )
+
+    def _left(self, training: NoisyTraining) -> dict[str, Flags]:
+        """Units that are switched on."""
+        return {name: training.noise.kept(name) for name in training.noise.ids}
 
     def _prune(self, job: Job, training: NoisyTraining) -> None:
         """Train, and leave the units that stay switched on."""
@@ -178,7 +191,7 @@ class BMRS(Pruner):
                 flags = replace(self, criterion="bmrs_n")._evident(training).values()
                 keep = sum(int(f.sum()) for f in flags) / sum(f.size for f in flags)
             chosen = replace(job, keep=keep, budget=None).select(scores)
-        return {n: np.isin(np.arange(len(v)), chosen[n]) for n, v in scores.items()}
+        return as_flags(chosen, scores)
 
     def _evident(self, training: NoisyTraining) -> dict[str, Flags]:
         """Units that the criterion keeps by itself."""
@@ -226,3 +239,8 @@ class BMRS(Pruner):
                 f"{self.validation!r}, {self.p1!r}, {self.lr!r}"
             )
             raise MaskError(msg)
+
+
+def as_flags(kept: Mapping[str, npt.ArrayLike], like: Mapping[str, Array]) -> dict[str, Flags]:
+    """Kept indices as flags of all units, by layer."""
+    return {name: np.isin(np.arange(len(v)), kept[name]) for name, v in like.items()}

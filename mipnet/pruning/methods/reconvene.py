@@ -124,6 +124,13 @@ class Reconvene(Pruner):
             start = drawn(start, self.law, job.rng, kept)
         return Choice(kept, scores, start)
 
+    def again(self, job: Job, choice: Choice, kept: Mapping[str, npt.ArrayLike]) -> Choice:
+        """See :meth:`Pruner.again`; layers whose width or inputs have changed are drawn anew."""
+        fewer = super().again(job, choice, kept)
+        if not self.reinit or self.law == "given" or fewer.network is None:
+            return fewer
+        return replace(fewer, network=drawn(fewer.network, self.law, job.rng, kept))
+
     def finish(self, job: Job, masked: Network, mask: Mask) -> Network:
         """See :meth:`Pruner.finish`."""
         del mask
