@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from graph_cases import graphs
+from hypothesis import given, settings
 from pruning_cases import mlp
 
 from mipnet.bounds import compute_bounds
 from mipnet.errors import MaskError
-from mipnet.network import Affine, Flatten, Network, ReLU
-from mipnet.network.layers import Conv
-from mipnet.pruning import Parameters, prune, pruner
+from mipnet.network import Affine, Flatten, Interval, Network, ReLU
+from mipnet.network.layers import Conv, MaxPool
+from mipnet.pruning import Parameters, prunable_layers, prune, pruner
 from mipnet.pruning.effect import effects
 from mipnet.pruning.layout import activations, layout
 from mipnet.pruning.methods.mip_gain import gain
@@ -148,3 +150,39 @@ def test_regions_come_from_radius_bounds_or_data():
 def test_bad_options_are_refused(wrong, match):
     with pytest.raises(MaskError, match=match):
         prune(NET, "mip", 0.5, DATA, **wrong)
+
+
+def test_gain_of_maxima_by_hand():
+    # x in [0, 1]: max(x, 0.5) in one window, max(x, x + 2) in the other, which is known.
+    ends = [[[0.0, 0.5]], [[0.0, 2.0]]], [[[1.0, 0.5]], [[1.0, 3.0]]]
+    box = Interval(*(np.array([end]) for end in ends))
+    # From (0, 0.5) to (1, 1) the chord lies 0.25 above the kink at 0.5.
+    found = MaxPool((1, 2)).height(box)
+    np.testing.assert_allclose(found, [[[[0.25]], [[0.0]]]])
+
+
+@settings(deadline=None, max_examples=25)
+@given(graphs())
+def test_every_net_has_scores(net):
+    if not any((group.ids >= 0).any() for group in prunable_layers(net).values()):
+        return
+    x = np.random.default_rng(0).normal(size=(6, *net.input_shape))
+    for radius in (None, 0.1):
+        scores = pruner("mip", radius=radius, regions=2).scores(net, x, np.random.default_rng(0))
+        for name, group in prunable_layers(net).items():
+            assert scores[name].shape == (group.width,)
+            assert np.isfinite(scores[name]).all()
+
+
+@pytest.mark.parametrize("order", [(ReLU(), MaxPool((2, 2))), (MaxPool((2, 2)), ReLU())])
+def test_channels_behind_maxima_are_weighed(order):
+    # Two channels alike but for a shift: the second is positive and constant in order.
+    rng = np.random.default_rng(0)
+    weight = np.repeat(rng.normal(size=(1, 1, 3, 3)), 2, axis=0)
+    layers = [Conv(weight, [0.0, 20.0], padding=1), *order, Flatten()]
+    net = Network.sequential([*layers, Affine(np.ones((1, 32)), [0.0])], (1, 8, 8))
+    found = gain(net, Box(np.zeros((1, 8, 8)), np.ones((1, 8, 8))), layout(net))
+    assert found.binaries[0] > found.binaries[1] > 0
+    assert found.sensitivity[0] > found.sensitivity[1] > 0.0
+    x = rng.random((10, 1, 8, 8))
+    assert prune(net, "mip", 0.5, x).report.units_after == 1

@@ -92,10 +92,8 @@ class Maximum(Layer):
         """
         (box,) = values
         lower, upper = (np.stack(self._parts(v, -np.inf), axis=1) for v in (box.lower, box.upper))
-        below, best = (_first(v == v.max(axis=1, keepdims=True), axis=1) for v in (lower, upper))
-        high = upper.max(axis=1)
-        rest = np.where(best > 0.0, -np.inf, upper).max(axis=1)
-        low = np.where(best > 0.0, lower, -np.inf).max(axis=1)
+        below = _first(lower == lower.max(axis=1, keepdims=True), axis=1)
+        best, low, rest, high = _chord(lower, upper)
         decided = rest <= low
         rest = np.where(decided, low, rest)
         width = np.where(high > low, high - low, 1.0)
@@ -110,6 +108,25 @@ class Maximum(Layer):
         magnitude = np.where(np.isfinite(lower), np.maximum(np.abs(lower), np.abs(upper)), 0.0)
         read = ((below + best) * magnitude).max(axis=1)
         return intercept, below, best * slope[:, None], read, box.magnitude
+
+    def height(self, box: Interval) -> Array:
+        """Farthest that the upper lines of :meth:`relax` lie above ``max(x, R)``.
+
+        Parameters
+        ----------
+        box : Interval
+            Bounds of the input.
+
+        Returns
+        -------
+        array, shape (batch, *output_shape)
+            0 where the largest element is known.
+        """
+        ends = (np.stack(self._parts(v, -np.inf), axis=1) for v in (box.lower, box.upper))
+        _, low, rest, high = _chord(*ends)
+        rest = np.clip(rest, low, high)
+        width = np.where(high > low, high - low, 1.0)
+        return np.asarray((high - rest) * (rest - low) / width)
 
     def backward(
         self, form: LinearForm, relaxation: Relaxation, slopes: Array | None = None
@@ -224,6 +241,14 @@ class Maximum(Layer):
         """Mark the inputs that are marked in any window."""
         parts = np.moveaxis(flags, -1, 0).astype(np.float64)
         return self._back(parts, len(box.lower), box.lower.shape[1:]) > 0.0
+
+
+def _chord(lower: Array, upper: Array) -> tuple[Array, Array, Array, Array]:
+    """Element with the largest upper bound in every window, its bounds, and R of the others."""
+    best = _first(upper == upper.max(axis=1, keepdims=True), axis=1)
+    low = np.where(best > 0.0, lower, -np.inf).max(axis=1)
+    rest = np.where(best > 0.0, -np.inf, upper).max(axis=1)
+    return best, low, rest, upper.max(axis=1)
 
 
 def _first(flags: Flags, axis: int = 0) -> Array:

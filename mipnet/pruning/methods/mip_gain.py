@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from mipnet.bounds import Bounds, compute_bounds
 from mipnet.bounds.crown import Relaxations, backward_form
-from mipnet.network import Affine, LinearForm, Network
+from mipnet.network import Affine, Interval, Layer, LinearForm, Network
 from mipnet.network.layers import Conv
+from mipnet.network.layers.maximum import Maximum
 from mipnet.pruning.layout import Layout
 from mipnet.region import Region
 
@@ -61,14 +62,25 @@ def gain(network: Network, region: Region, layout: Layout, method: str = "crown"
         owner = layout.elements.get(node.inputs[0])
         if owner is not None:
             binaries += layout.sums(owner, open_[0].astype(np.float64))
-        low, high = np.minimum(box.lower, 0.0), np.maximum(box.upper, 0.0)
-        width = np.where(high > low, high - low, 1.0)
-        height[node.name] = np.where(open_, -low * high / width, 0.0)
+        height[node.name] = _height(node.layer, box, open_)
     return Gain(
         binaries,
         _looseness(network, bounds, layout),
         _sensitivity(network, bounds, layout, height),
     )
+
+
+def _height(layer: Layer, box: Interval, open_: npt.NDArray[np.bool_]) -> Array:
+    """Height of the triangle of every output, shape (1, *output_shape)."""
+    if isinstance(layer, Maximum):
+        return layer.height(box)
+    if layer.output_shape(box.lower.shape[1:]) != box.lower.shape[1:]:
+        # No triangle is known of it: its outputs are nowhere farther apart than their bounds.
+        found = layer.interval(box)
+        return found.upper - found.lower
+    low, high = np.minimum(box.lower, 0.0), np.maximum(box.upper, 0.0)
+    width = np.where(high > low, high - low, 1.0)
+    return np.where(open_, -low * high / width, 0.0)
 
 
 def _looseness(network: Network, bounds: Bounds, layout: Layout) -> Array:
