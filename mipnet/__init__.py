@@ -57,10 +57,13 @@ _PUBLIC = {
     "hardware": "mipnet.hardware",
     "difference_bounds": "mipnet.certify",
     "testing": "mipnet.testing",
+    "learning": "mipnet.learning",
+    "add_trust_region": "mipnet.learning",
 }
 
 if TYPE_CHECKING:
     from mipnet import hardware as hardware
+    from mipnet import learning as learning
     from mipnet import testing as testing
     from mipnet.bounds import compute_bounds as compute_bounds
     from mipnet.bounds import load_bounds as load_bounds
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from mipnet.embedding import add_network as add_network
     from mipnet.embedding import solve as solve
     from mipnet.embedding.oracle import add_oracle as add_oracle
+    from mipnet.learning import add_trust_region as add_trust_region
     from mipnet.network import Network as Network
     from mipnet.network.readers import load as load
     from mipnet.network.writers import save as save
@@ -118,6 +122,7 @@ __all__ = [
     "add_free_layer",
     "add_network",
     "add_oracle",
+    "add_trust_region",
     "apply",
     "ball",
     "certified_radius",
@@ -127,6 +132,7 @@ __all__ = [
     "find_adversarial",
     "finetune",
     "hardware",
+    "learning",
     "load",
     "load_bounds",
     "maximize",

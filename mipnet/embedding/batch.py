@@ -6,19 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyomo.environ as pyo
-from pyomo.core.base.block import IndexedBlock
 
+from mipnet.embedding.base_block import EmbeddedBatch
 from mipnet.embedding.block_data import NetworkBlockData, loaded_network
 from mipnet.embedding.embedded import Embedded, Embedder, Options
 from mipnet.embedding.inputs import Plug, plug
 from mipnet.embedding.report import EmbeddingReport, total
 from mipnet.embedding.table import Table, names_of, read
-from mipnet.embedding.users import refuse_users
 from mipnet.errors import BoundsError, EmbeddingError, MissingPackageError
 from mipnet.network import Network
 
 
-class NetworkBatch(IndexedBlock):  # type: ignore[misc]
+class NetworkBatch(EmbeddedBatch):
     """Copies of a network in a Pyomo model, by row label; each is a block of its own.
 
     ``batch[label]`` has the components and verbs of a :class:`mipnet.NetworkBlock`. Rows whose
@@ -77,17 +76,6 @@ class NetworkBatch(IndexedBlock):  # type: ignore[misc]
         """Sum of the reports of all rows."""
         return total([block.report() for block in self.values()])
 
-    def print_stats(self, file: Any = None) -> None:
-        """Print the :meth:`report`; to standard output when ``file`` is absent."""
-        print(f"{self.name}: {self.report()}", file=file)
-
-    def _repr_html_(self) -> str:
-        return f"<b>{self.name}</b>{self.report()._repr_html_()}"
-
-    def error(self, tolerance: float | None = None) -> float:
-        """Largest error of a row; see :meth:`mipnet.NetworkBlock.error`."""
-        return float(max(block.error(tolerance) for block in self.values()))
-
     def frame(self) -> Any:
         """Return the loaded outputs: a DataFrame with a line for each row.
 
@@ -118,16 +106,6 @@ class NetworkBatch(IndexedBlock):  # type: ignore[misc]
         made = [block.prepared(embedder) for block in blocks]
         for block, (embedded, plugs) in zip(blocks, made, strict=True):
             block.replace(embedded, plugs)
-
-    def remove(self) -> None:
-        """Take all rows out of the model; see :meth:`mipnet.NetworkBlock.remove`."""
-        parent = self.parent_block()
-        if parent is None:
-            msg = f"{self.name} is in no model"
-            raise EmbeddingError(msg)
-        blocks = list(self.values())
-        refuse_users(self.name, blocks, [v for b in blocks for v in b.variables()], "removed")
-        parent.del_component(self)
 
 
 def _prepared(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pyomo.environ as pyo
 from pyomo.core.base.block import BlockData
 
+from mipnet.embedding.base_block import REPLAY_TOLERANCE, EmbeddedBlockData, Held, hold
 from mipnet.embedding.constructs import COMPONENTS, add_conditions, add_expressions, evaluate
 from mipnet.embedding.embedded import Embedded, Embedder, Options
 from mipnet.embedding.inputs import Plug, replug
@@ -52,19 +54,15 @@ class NetworkRows(Rows):
         home.__class__ = HOMES[type(home)]
 
 
-class NetworkBlockData(BlockData):  # type: ignore[misc]
+class NetworkBlockData(EmbeddedBlockData):
     """A network in a block; see :class:`NetworkBlock`."""
 
     embedded: Embedded
-    #: Variable of each network input.
-    inputs: dict[int, Any]
-    #: What the user gave for each network input; None where the block made a variable.
-    sources: dict[int, Any]
 
     def build(self, embedded: Embedded, plugs: list[Plug]) -> None:
         """Make the components of an empty block."""
         self.embedded = embedded
-        self._add_inputs(plugs)
+        self._add_inputs(plugs, embedded.region.lower, embedded.region.upper)
         if embedded.outputs_named:
             self.outputs = pyo.Expression(range(embedded.outputs.size), initialize=0.0)
         else:
@@ -96,27 +94,6 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
         held = RowArrays.of_bounds(known.region.lower, known.region.upper)
         self.input_range = Rows(held, list(self.inputs.values()))
 
-    def _add_inputs(self, plugs: list[Plug]) -> None:
-        low, high = self.embedded.region.lower, self.embedded.region.upper
-        self.inputs = {i: p.source for i, p in enumerate(plugs)}
-        self.sources = dict(self.inputs)
-        own = [i for i, p in enumerate(plugs) if p.own]
-        if not own:
-            return
-        made = self._add_vars("own_inputs", low[own], high[own], pyo.Reals)
-        tied = [i for i in own if plugs[i].source is not None]
-        if tied:
-            self.input_links = pyo.Constraint(tied)
-        for i, var in zip(own, made, strict=True):
-            if plugs[i].source is not None:
-                self.input_links[i] = var == plugs[i].source
-            self.inputs[i] = var
-
-    def _add_vars(self, name: str, lower: Array, upper: Array, domain: Any) -> list[Any]:
-        variables = pyo.Var(range(lower.size), domain=domain)
-        self.add_component(name, variables)
-        return _hold(variables, lower, upper)
-
     @property
     def network(self) -> Network:
         """The network that the rows describe."""
@@ -125,19 +102,6 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
     def report(self) -> EmbeddingReport:
         """Binaries, phases and range of M by layer, sizes, and seconds spent."""
         return self.embedded.report
-
-    def print_stats(self, file: Any = None) -> None:
-        """Print the :meth:`report`.
-
-        Parameters
-        ----------
-        file : text stream, optional
-            Standard output when absent.
-        """
-        print(f"{self.name}: {self.report()}", file=file)
-
-    def _repr_html_(self) -> str:
-        return f"<b>{self.name}</b>{self.report()._repr_html_()}"
 
     def error(self, tolerance: float | None = None) -> float:
         """Replay the loaded solution through the network in float64.
@@ -176,6 +140,23 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
             msg += f"more than {tolerance:.3g}"
             raise SolverError(msg)
         return max(float(difference[worst]), swapped)
+
+    def doubts(self, error: float) -> Iterator[str]:
+        """See :meth:`EmbeddedBlockData.doubts`: outputs that are not what the network gives."""
+        size = max(abs(v.value or 0.0) for v in self.outputs.values())
+        if error <= REPLAY_TOLERANCE * (1.0 + size):
+            return
+        report = self.report()
+        what = f"{self.name}: the loaded outputs are {error:.3g} away from what the network gives "
+        if not report.exact:
+            yield what + f"(formulation {report.formulation} is a relaxation); the bound holds"
+        elif report.bands:
+            widths = ", ".join(f"{name!r} {width:g}" for name, width in report.bands.items())
+            what += f"(held within bands: {widths}); the bound holds, for a closer point give "
+            yield what + "these layers a smaller error"
+        else:
+            what += f"(formulation {report.formulation}, largest big-M "
+            yield what + f"{report.max_big_m:.3g}); do not trust this solution"
 
     def initialize(self, inputs: npt.ArrayLike | None = None) -> None:
         """Carry values of the inputs through the layers: a start for any solver.
@@ -242,26 +223,6 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
             self.largest[k] = self.outputs[output] - self.outputs[k] >= margin
         return self.largest
 
-    def remove(self) -> None:
-        """Take the network out of its model; the rest is as it was before it came.
-
-        Raises
-        ------
-        EmbeddingError
-            When the block is in no model, or an active constraint or objective outside still uses
-            its variables; names them. They would be free to take any value.
-        """
-        parent = self.parent_block()
-        if parent is None:
-            msg = f"{self.name} is in no model"
-            raise EmbeddingError(msg)
-        refuse_users(self.name, [self], self.variables(), "removed")
-        component = self.parent_component()
-        if component is self:
-            parent.del_component(self)
-        else:
-            del component[self.index()]
-
     def rebuild(self, network: Any = None, **options: Any) -> None:
         """Build the block again in its place, for the bounds its inputs have now.
 
@@ -312,43 +273,18 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
             self.del_component(name)
         self.embedded = embedded
         if not embedded.outputs_named:
-            _hold(self.outputs, *self._ends(embedded.outputs))
+            hold(self.outputs, *self._ends(embedded.outputs))
         for i, p in enumerate(plugs):
             if p.own:
                 self.inputs[i].setlb(embedded.region.lower[i])
                 self.inputs[i].setub(embedded.region.upper[i])
         self._add_inner()
 
-    def variables(self) -> list[Any]:
-        """Variables that are the block's own."""
-        return list(self.component_data_objects(pyo.Var, descend_into=True))
-
-    def _members(self, name: str) -> list[Any]:
-        component = self.component(name)
-        return [] if component is None else list(component.values())
-
-    def widened_inputs(self) -> list[int]:
-        """Find inputs that only the block still holds within the region it was built for.
-
-        Returns
-        -------
-        list of int
-            Inputs whose variable is fixed outside the region, or has wider bounds than it had
-            when the block was built.
-        """
+    def held(self) -> Held:
+        """Range that the rows of the network are valid for."""
         known = self.embedded
-        low, high = known.promised_lower.tolist(), known.promised_upper.tolist()
-        found = []
-        for i, var in enumerate(self.inputs.values()):
-            if var.fixed and var.value is not None:
-                wide = not known.region.lower[i] <= var.value <= known.region.upper[i]
-            else:
-                lower, upper = var.bounds
-                wide = (lower is None or lower < low[i]) and low[i] > -np.inf
-                wide |= (upper is None or upper > high[i]) and high[i] < np.inf
-            if wide:
-                found.append(i)
-        return found
+        box = known.region
+        return Held(box.lower, box.upper, known.promised_lower, known.promised_upper)
 
     def _expressed(self) -> Array:
         """Compute outputs that are expressions, at the values of the variables."""
@@ -363,14 +299,7 @@ class NetworkBlockData(BlockData):  # type: ignore[misc]
     def _values(self, name: str) -> Array:
         if name == "outputs" and self.embedded.outputs_named:
             return self._expressed()
-        variables = getattr(self, name)
-        values = [v.value for v in variables.values()]
-        if None in values:
-            var = variables[values.index(None)]
-            msg = f"{self.name}.{name}[{values.index(None)}] ({var.name}) has no value; solve the "
-            msg += "model, or set the variables, first"
-            raise EmbeddingError(msg)
-        return np.array(values, dtype=np.float64)
+        return super()._values(name)
 
 
 HOMES[BlockData] = NetworkBlockData
@@ -384,12 +313,3 @@ def loaded_network(network: Any) -> Network:
 
     loaded: Network = load(network)
     return loaded
-
-
-def _hold(variables: Any, lower: Array, upper: Array) -> list[Any]:
-    """Bound the members of a Var; return them."""
-    # No bounds rule: a closure kept by the component could not be pickled.
-    for var, low, high in zip(variables.values(), lower.tolist(), upper.tolist(), strict=True):
-        var.setlb(low)
-        var.setub(high)
-    return list(variables.values())

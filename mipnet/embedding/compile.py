@@ -20,6 +20,7 @@ from pyomo.repn.linear import LinearRepnVisitor
 from pyomo.repn.util import VarRecorder, categorize_valid_components
 
 from formulations import ProgramArrays, Separator
+from mipnet.embedding.base_block import EmbeddedBlockData
 from mipnet.embedding.block_data import NetworkBlockData
 from mipnet.embedding.constructs import COMPONENTS
 from mipnet.embedding.rows import RowArrays, Rows
@@ -64,6 +65,8 @@ class CompiledModel:
         -1 where the model maximises, else 1.
     blocks : tuple of NetworkBlockData
         Active network blocks, in order of declaration.
+    others : tuple of EmbeddedBlockData
+        Active blocks that are no networks and are replayed all the same: trust regions.
     idle : tuple of str
         Variables of deactivated network blocks that active components use.
     ties : dict
@@ -76,6 +79,7 @@ class CompiledModel:
     place: dict[int, int]
     sign: float
     blocks: tuple[NetworkBlockData, ...]
+    others: tuple[EmbeddedBlockData, ...]
     idle: tuple[str, ...]
     ties: dict[int, list[tuple[int, int]]]
 
@@ -112,11 +116,13 @@ def compile_model(model: Any) -> CompiledModel:
         msg += "Transform them to linear constraints first (for disjunctions: gdp.bigm)"
         raise EmbeddingError(msg)
     compiler = _Compiler()
-    blocks = []
+    blocks, others = [], []
     for block in model.block_data_objects(active=True, descend_into=pyo.Block):
         if isinstance(block, NetworkBlockData):
             blocks.append(block)
             compiler.add_separators(block)
+        elif isinstance(block, EmbeddedBlockData):
+            others.append(block)
         for constraint in block.component_objects(pyo.Constraint, True, descend_into=False):
             compiler.add_constraint(constraint)
     objectives = list(model.component_data_objects(pyo.Objective, active=True))
@@ -133,7 +139,7 @@ def compile_model(model: Any) -> CompiledModel:
     names = tuple(v.name for v in idle)
     place, ties = compiler.place, compiler.ties
     arrays, variables = compiler.arrays(), compiler.variables
-    return CompiledModel(arrays, variables, place, sign, tuple(blocks), names, ties)
+    return CompiledModel(arrays, variables, place, sign, tuple(blocks), tuple(others), names, ties)
 
 
 def _refuse_constructs(model: Any) -> None:

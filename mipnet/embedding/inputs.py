@@ -1,11 +1,11 @@
-"""What a user may plug into a network: variables, expressions, numbers, and their bounds."""
+"""What a user may plug in: variables, expressions, numbers, and their bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,25 @@ from mipnet.network import Network
 Array = npt.NDArray[np.float64]
 
 
+class Taker(Protocol):
+    """What takes inputs: a network, or a set that they shall lie in."""
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape they have."""
+
+    @property
+    def input_bounds(self) -> tuple[Array, Array] | None:
+        """Bounds for inputs that nobody gave, where there are some."""
+
+
 @dataclass(frozen=True)
 class Plug:
-    """One network input.
+    """One input of a network or trust region.
 
     Attributes
     ----------
@@ -47,8 +63,8 @@ class Plug:
         return f"input {position} ({self.source})" if named else f"input {position}"
 
 
-def plug(inputs: Any, network: Network) -> list[Plug]:
-    """Return one :class:`Plug` for each network input, flattened row-major.
+def plug(inputs: Any, taker: Taker) -> list[Plug]:
+    """Return one :class:`Plug` for each input, flattened row-major.
 
     Parameters
     ----------
@@ -59,13 +75,13 @@ def plug(inputs: Any, network: Network) -> list[Plug]:
     Raises
     ------
     EmbeddingError
-        When there are more or fewer than the network takes, or one is not a number, variable or
+        When there are more or fewer than it takes, or one is not a number, variable or
         expression.
     """
     if inputs is None:
-        return [Plug(None, True, -np.inf, np.inf)] * network.n_inputs
+        return [Plug(None, True, -np.inf, np.inf)] * taker.n_inputs
     sources = list(flatten(inputs))
-    _check_count(len(sources), network)
+    _check_count(len(sources), taker)
     plugs, seen = [], set()
     for position, source in enumerate(sources):
         plugs.append(_plug(position, source, taken=id(source) in seen))
@@ -73,7 +89,7 @@ def plug(inputs: Any, network: Network) -> list[Plug]:
     return plugs
 
 
-def replug(sources: list[Any], inputs: list[Any], network: Network) -> list[Plug]:
+def replug(sources: list[Any], inputs: list[Any], taker: Taker) -> list[Plug]:
     """Plugs of a block that exists, with the bounds that its inputs have now.
 
     Parameters
@@ -82,14 +98,14 @@ def replug(sources: list[Any], inputs: list[Any], network: Network) -> list[Plug
         What the user gave for each input; None where the block made a variable.
     inputs : list of VarData
         The variable of each.
-    network : Network
+    taker : Network or trust region
 
     Raises
     ------
     EmbeddingError
-        When the network takes another number of inputs.
+        When it takes another number of inputs.
     """
-    _check_count(len(inputs), network)
+    _check_count(len(inputs), taker)
     return [
         _plug(position, var, taken=False)
         if source is None
@@ -99,29 +115,29 @@ def replug(sources: list[Any], inputs: list[Any], network: Network) -> list[Plug
 
 
 def input_box(
-    plugs: list[Plug], network: Network, lower: npt.ArrayLike | None, upper: npt.ArrayLike | None
+    plugs: list[Plug], taker: Taker, lower: npt.ArrayLike | None, upper: npt.ArrayLike | None
 ) -> tuple[Array, Array]:
     """Bounds of the inputs: those of the sources, narrowed by ``lower`` and ``upper``.
 
     Inputs without a source take ``lower``/``upper``, and where those are absent the bounds that
-    came with the network.
+    came with the taker.
 
     Raises
     ------
     EmbeddingError
         When an input has no finite bounds or contradictory ones; names it.
     """
-    shape = network.input_shape
+    shape = taker.input_shape
     free = all(p.source is None for p in plugs)
-    if free and network.input_bounds is not None:
-        lower = network.input_bounds[0] if lower is None else lower
-        upper = network.input_bounds[1] if upper is None else upper
+    if free and taker.input_bounds is not None:
+        lower = taker.input_bounds[0] if lower is None else lower
+        upper = taker.input_bounds[1] if upper is None else upper
     low = np.maximum([p.lower for p in plugs], _spread(lower, shape, -np.inf))
     high = np.minimum([p.upper for p in plugs], _spread(upper, shape, np.inf))
     for i in np.flatnonzero(~(np.isfinite(low) & np.isfinite(high)))[:1]:
         missing = int(np.count_nonzero(~(np.isfinite(low) & np.isfinite(high))))
         msg = f"{plugs[i].describe(i)} has no finite bounds: [{low[i]}, {high[i]}] ({missing} such "
-        msg += "input(s)); set them on the variable, or pass lower= and upper= to NetworkBlock"
+        msg += "input(s)); set them on the variable, or pass lower= and upper="
         raise EmbeddingError(msg)
     for i in np.flatnonzero(low > high)[:1]:
         msg = f"{plugs[i].describe(i)} has contradictory bounds: [{low[i]}, {high[i]}]"
@@ -129,10 +145,11 @@ def input_box(
     return low, high
 
 
-def _check_count(given: int, network: Network) -> None:
-    n = network.n_inputs
+def _check_count(given: int, taker: Taker) -> None:
+    n = taker.n_inputs
     if given != n:
-        msg = f"the network takes {n} inputs (shape {network.input_shape}), {given} given"
+        what = "network" if isinstance(taker, Network) else "trust region"
+        msg = f"the {what} takes {n} inputs (shape {taker.input_shape}), {given} given"
         raise EmbeddingError(msg)
 
 

@@ -7,15 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.embedding.block_data import NetworkBlockData
+from mipnet.embedding.base_block import REPLAY_TOLERANCE, EmbeddedBlockData
 from mipnet.embedding.compile import CompiledModel
 from mipnet.errors import SolverError
 from mipnet.solver import Solution, Status
 
 Array = npt.NDArray[np.float64]
-
-#: Largest difference between a loaded output and the replay, relative to 1 + its size.
-REPLAY_TOLERANCE = 1e-5
 
 
 def hold_against(solution: Solution, known: float) -> None:
@@ -38,10 +35,12 @@ def hold_against(solution: Solution, known: float) -> None:
 
 def replay(compiled: CompiledModel) -> dict[str, float]:
     """Replay error of every block whose inputs and outputs were loaded, by name."""
+    read = [(block, [*block.inputs.values(), *block.outputs.values()]) for block in compiled.blocks]
+    read += [(block, list(block.inputs.values())) for block in compiled.others]
     return {
         block.name: block.error()
-        for block in compiled.blocks
-        if (compiled.columns([*block.inputs.values(), *block.outputs.values()]) >= 0).all()
+        for block, variables in read
+        if (compiled.columns(variables) >= 0).all()
     }
 
 
@@ -62,32 +61,18 @@ def bands(compiled: CompiledModel) -> dict[str, float]:
 
 def remarks(compiled: CompiledModel) -> Iterator[str]:
     """Say what of the model may not be what its user thinks."""
-    for block in compiled.blocks:
+    for block in (*compiled.blocks, *compiled.others):
         yield from _widening(block)
     for name in compiled.idle:
-        yield f"{name} is used, but its network block is deactivated: it may take any value"
+        yield f"{name} is used, but its block is deactivated: it may take any value"
 
 
 def doubts(
     compiled: CompiledModel, errors: dict[str, float], violation: float, values: Array
 ) -> Iterator[str]:
     """Say what speaks against the loaded solution."""
-    for block in compiled.blocks:
-        size = max(abs(v.value or 0.0) for v in block.outputs.values())
-        if errors.get(block.name, 0.0) <= REPLAY_TOLERANCE * (1.0 + size):
-            continue
-        report = block.report()
-        what = f"{block.name}: the loaded outputs are {errors[block.name]:.3g} away from what "
-        what += "the network gives "
-        if not report.exact:
-            yield what + f"(formulation {report.formulation} is a relaxation); the bound holds"
-        elif report.bands:
-            widths = ", ".join(f"{name!r} {width:g}" for name, width in report.bands.items())
-            yield what + f"(held within bands: {widths}); the bound holds, for a closer point give "
-            "these layers a smaller error"
-        else:
-            what += f"(formulation {report.formulation}, largest big-M "
-            yield what + f"{report.max_big_m:.3g}); do not trust this solution"
+    for block in (*compiled.blocks, *compiled.others):
+        yield from block.doubts(errors.get(block.name, 0.0))
     if not violation <= REPLAY_TOLERANCE * (1.0 + float(np.abs(values).max(initial=0.0))):
         yield f"the loaded solution violates a constraint by {violation:.3g}; do not trust it"
 
@@ -120,14 +105,14 @@ def apart(
         yield f"{by}: {', '.join(relaxed)} is only relaxed, so that this is a bound, no optimum"
 
 
-def _widening(block: NetworkBlockData) -> Iterator[str]:
+def _widening(block: EmbeddedBlockData) -> Iterator[str]:
     """Say so when the block, not the variables, now limits the inputs."""
     widened = block.widened_inputs()
     if not widened:
         return
     i = widened[0]
-    var, region = block.inputs[i], block.embedded.region
+    var, region = block.inputs[i], block.held()
     now = f"= {var.value}" if var.fixed else f"in [{var.lb}, {var.ub}]"
-    what = f"{block.name}: {len(widened)} input(s) may leave the region the network was built "
-    what += f"for, first {var.name} {now}, built for [{region.lower[i]}, {region.upper[i]}]; "
-    yield what + "the model stays within that region: build the NetworkBlock again to widen it"
+    what = f"{block.name}: {len(widened)} input(s) may leave the region it was built for, "
+    what += f"first {var.name} {now}, built for [{region.lower[i]}, {region.upper[i]}]; "
+    yield what + "the model stays within that region: rebuild() the block to widen it"

@@ -1,15 +1,15 @@
-"""Variables of networks that are not there."""
+"""Variables of networks and trust regions that are not there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from mipnet.embedding.block_data import NetworkBlockData
+from mipnet.embedding.base_block import EmbeddedBlockData
 
 
 def strays(variables: Sequence[Any], root: Any) -> tuple[list[Any], list[Any]]:
-    """Find variables that no network holds, though they belong to a network block.
+    """Find variables that no block holds any more, though they belong to one of ours.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def strays(variables: Sequence[Any], root: Any) -> tuple[list[Any], list[Any]]:
         # A variable outlives the component it was part of; the latter is gone without a trace.
         home = None if var.parent_component() is None else var.parent_block()
         top = None if home is None else home.model()
-        if home is None or (isinstance(top, NetworkBlockData) and top is not root.model()):
+        if home is None or (isinstance(top, EmbeddedBlockData) and top is not root.model()):
             removed.append(var)
-        elif isinstance(home, NetworkBlockData) and not home.active:
+        elif isinstance(home, EmbeddedBlockData) and not home.active:
             idle.append(var)
     return removed, idle
