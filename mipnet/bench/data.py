@@ -101,7 +101,7 @@ class Data:
                 task=str(about["task"]),
                 **arrays,
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             msg = f"{folder}: data cannot be read ({error}); delete the folder and run again"
             raise StoreError(msg) from error
 

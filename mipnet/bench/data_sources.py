@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import os
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -92,11 +94,15 @@ def from_file(
                 msg = f"{path}: needs arrays X and y, holds {', '.join(archive.files) or 'none'}"
                 raise ReadError(msg)
             inputs, targets = archive["X"], archive["y"]
-    except (OSError, ValueError, AttributeError) as error:
-        if isinstance(error, ReadError):
-            raise
+    except ReadError:
+        raise
+    except (OSError, EOFError, ValueError, AttributeError, BadZipFile, zlib.error) as error:
         msg = f"{path}: no readable .npz file with X and y ({error})"
         raise ReadError(msg) from error
+    for name, array in (("X", inputs), ("y", targets)):
+        if not array.ndim or array.dtype.kind not in "biuf":
+            msg = f"{path}: {name} must hold one row of real numbers for each item, not "
+            raise ReadError(f"{msg}{array.dtype} {array.shape}")
     whole = targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer)
     return Raw(
         inputs, targets, task or ("classification" if whole else "regression"), scale, domain
@@ -143,8 +149,13 @@ def _idx(folder: Path, name: str) -> npt.NDArray[Any]:
     """One IDX file, plain or gzip."""
     for path, opened in ((folder / f"{name}.gz", gzip.open), (folder / name, open)):
         if path.exists():
-            with opened(path, "rb") as stream:
-                return _read_idx(stream.read(), path)
+            try:
+                with opened(path, "rb") as stream:
+                    content = stream.read()
+            except (OSError, EOFError, zlib.error) as error:
+                msg = f"{path}: cannot be read ({error})"
+                raise ReadError(msg) from error
+            return _read_idx(content, path)
     msg = f"{folder} ({VARIABLE}) holds neither {name}.gz nor {name}"
     raise QueryError(msg)
 

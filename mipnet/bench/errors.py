@@ -49,5 +49,9 @@ class StoreError(MipnetError, ValueError):
     """A folder or table of results cannot be used; says which and why."""
 
 
+class DamagedError(StoreError):
+    """A file of a results folder is damaged, and can be made anew."""
+
+
 class RunError(MipnetError, RuntimeError):
     """A run had to stop; what is finished is kept."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from mipnet.bench.store.files import markers
 from mipnet.bench.store.folder import read_plan
+from mipnet.bench.store.markers import read_markers
 
 #: Seconds between two looks.
 PAUSE = 0.3
@@ -40,7 +40,7 @@ def follow(folder: Path | str, *, patience: float | None = None) -> Iterator[tup
     read: dict[str, int] = {}
     idle_since = time.monotonic()
     while True:
-        at_work = {m["id"]: m.get("name", m["id"]) for m in markers(place)}
+        at_work = {m["id"]: m["name"] for m in read_markers(place).running}
         names |= at_work
         for task_id in list(names):
             with suppress(OSError):

@@ -65,13 +65,19 @@ def code_hash() -> str:
 
 
 @cache
+def node() -> str:
+    """Pseudonym of this machine: tells machines apart without naming them."""
+    return hashlib.sha256(f"{platform.node()} {_machine_id()}".encode()).hexdigest()[:12]
+
+
+@cache
 def machine() -> dict[str, Any]:
     """Processor, cores, memory and governor; ``node`` tells machines apart without naming them."""
     import psutil
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "node": hashlib.sha256(f"{platform.node()} {_machine_id()}".encode()).hexdigest()[:12],
+        "node": node(),
         "cpu": _cpu_model(),
         "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
         "logical_cores": os.cpu_count(),

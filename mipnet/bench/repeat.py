@@ -14,9 +14,8 @@ from mipnet.bench.plugins import load_plugins
 from mipnet.bench.stages.channel import Channel
 from mipnet.bench.stages.perform import perform
 from mipnet.bench.statistics import Claim, contradiction
-from mipnet.bench.store.files import read_json
 from mipnet.bench.store.folder import read_plan
-from mipnet.bench.store.records import check_record
+from mipnet.bench.store.records import read_record
 from mipnet.bench.tasks import Task
 
 #: Columns that are set side by side.
@@ -68,8 +67,11 @@ def repeat_cell(
     place = Path(folder)
     read_plan(place)
     path = _cell_file(place, cell)
-    record = read_json(path)
-    check_record(record, path.stem)
+    try:
+        record = read_record(path)
+    except StoreError as error:
+        msg = f"{path}: {error}; run the plan again to have it done again"
+        raise StoreError(msg) from error
     load_plugins()
     task = _task(record, plan)
     with open(os.devnull, "wb") as nowhere:

@@ -87,7 +87,10 @@ def show_state(found: State) -> None:
             done = counts_text(dict(found.done[kind]))
             click.echo(f"  {kind:<8}{total:>7}: {done}; {found.missing[kind]} missing")
     for entry in found.running:
-        click.echo(f"  running since {entry.get('started')}: {entry.get('name')}")
+        click.echo(f"  running since {entry['started']}: {entry['name']}")
+    for entry in found.interrupted:
+        since = f"begun {entry['started']} by a process that is gone"
+        click.echo(f"  interrupted, waiting to be done again: {entry['name']} ({since})")
     if found.strangers:
         click.echo(f"  {len(found.strangers)} record(s) belong to no task of the plan as it is now")
     lines([*found.damaged, *(f"{n['file']} set aside: {n['reason']}" for n in found.set_aside)])

@@ -22,7 +22,23 @@ def option_faults(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             near = get_close_matches(name, known, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             yield name, f"HiGHS has no option {name!r}{hint}"
-        elif isinstance(value, list | dict) or (
-            highs.setOptionValue(name, value) != highspy.HighsStatus.kOk
-        ):
+        elif not _takes(highs, name, value):
             yield name, f"HiGHS does not take {name} = {value!r}"
+
+
+def _takes(highs: Any, name: str, value: Any) -> bool:
+    import highspy
+
+    if not isinstance(value, bool | int | float | str) or value != value:  # noqa: PLR0124
+        return False
+    if (
+        isinstance(value, str)
+        and not value
+        and highs.getOptionType(name)[1] != highspy.HighsOptionType.kString
+    ):
+        return False
+    try:
+        return bool(highs.setOptionValue(name, value) == highspy.HighsStatus.kOk)
+    except (TypeError, OverflowError, ValueError):
+        # Numbers beyond those of C.
+        return False

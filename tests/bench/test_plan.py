@@ -179,7 +179,7 @@ FAULTS = [
     (11, "give either file, or hidden"),
     (13, "unknown pruning method 'magnitud' (did you mean 'magnitude'?)"),
     (14, "keep must lie in [0, 1], not 1.5"),
-    (15, "method 'random': method 'random' has no options ['colour']"),
+    (15, "method 'random': unknown option 'colour'"),
     (16, "'method' is missing"),
     (18, "'radius' is missing"),
     (23, "unknown kind 'advresarial' (did you mean 'adversarial'?)"),
@@ -284,9 +284,10 @@ label = "b\"""",
 
 
 def test_items_a_data_set_does_not_have(tmp_path: Path) -> None:
-    plan = load_plan(plan_file(tmp_path, GOOD.replace("items = [0, 5]", "items = [0, 999]")))
-    with pytest.raises(PlanError, match=r"line 17: .* item 999 does not exist: wine has 44 test"):
-        expand(plan)
+    path = plan_file(tmp_path, GOOD.replace("items = [0, 5]", "items = [0, 999]"))
+    tiny(tmp_path / "tiny.npz", widths=(13, 6, 3))
+    with pytest.raises(PlanError, match=r"line 22: .* item 999 does not exist: wine has 44 test"):
+        load_plan(path)
 
 
 def test_data_of_a_file(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ from mipnet.bench.problems.base import (
 from mipnet.bench.stages.solve import program_sizes
 from mipnet.errors import QueryError, ReadError
 from mipnet.network import Affine, Network
-from mipnet.network.layers import Sigmoid
+from mipnet.network.layers import ReLU, Sigmoid, Tanh
+from mipnet.network.layers.base import Layer
 from mipnet.network.readers import load
 from mipnet.region import ball
 
@@ -119,6 +120,7 @@ def test_time_limit_is_no_answer(wine: Data, tmp_path: Path) -> None:
 
 def test_vnnlib_instances_and_recorded_verdicts(tmp_path: Path, network: Network) -> None:
     (tmp_path / "fam").mkdir()
+    (tmp_path / "fam" / "net.npz").touch()
     lines = [f"(declare-const X_{i} Real)" for i in range(13)]
     lines += [f"(declare-const Y_{k} Real)" for k in range(3)]
     lines += [f"(assert (>= X_{i} 0.0))\n(assert (<= X_{i} 1.0))" for i in range(13)]
@@ -141,7 +143,7 @@ def test_vnnlib_instances_and_recorded_verdicts(tmp_path: Path, network: Network
     assert (first.status, first.verdict) == ("optimal", "sat")
     # Recorded as sat, proven unsat: one of the two is wrong.
     assert (second.status, second.verdict) == ("inconsistent", "unsat")
-    with pytest.raises(QueryError, match="does not exist"):
+    with pytest.raises(QueryError, match=r"do not exist: .*other/net.npz, .*other/never.vnnlib"):
         list(PROBLEMS["vnnlib"](instances_file=tmp_path / "all.csv").instances(None))
     one = PROBLEMS["vnnlib"](instances_file=tmp_path / "all.csv", family="fam", sample=1)
     assert len(list(one.instances(None))) == 1
@@ -168,6 +170,27 @@ def test_sizes_do_not_depend_on_the_search(network: Network, wine: Data) -> None
     assert 0.0 < found["m_min"] <= found["m_median"] <= found["m_max"]
     nowhere = PROBLEMS["distortion"]()
     assert program_sizes(nowhere, network, instance, wine, "big_m") == {}
+
+
+def test_big_m_constants_are_those_of_kinks(wine: Data) -> None:
+    """A curve is written as pieces: its bounds are no constants of the program."""
+    rng = np.random.default_rng(0)
+    first = Affine(rng.normal(size=(8, 13)), np.zeros(8))
+    last = Affine(rng.normal(size=(3, 8)), np.zeros(3))
+    wide = Affine(100.0 * np.eye(8), np.zeros(8))
+    problem = PROBLEMS["adversarial"](radius=0.1, items=1)
+    (instance,) = problem.instances(wine)
+
+    def sizes(*layers: Layer) -> dict[str, Any]:
+        return program_sizes(problem, Network.sequential(layers), instance, wine, "big_m")
+
+    kinks = sizes(first, ReLU(), last)
+    both = sizes(first, ReLU(), wide, Tanh(), last)
+    assert kinks["m_max"] == both["m_max"] > 0.0
+    assert kinks["m_median"] == both["m_median"]
+    curves = sizes(first, Tanh(), last)
+    assert curves["size_binaries"] > 0
+    assert {curves[f"m_{what}"] for what in ("min", "median", "max")} == {None}
 
 
 @pytest.mark.parametrize(

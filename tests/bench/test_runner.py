@@ -213,10 +213,13 @@ time = 5
     assert [p["status"] for p in record["run"]["previous"]] == ["error"]
 
 
-def test_cells_of_an_artefact_that_fails_say_so(tmp_path: Path) -> None:
-    (tmp_path / "broken.npz").write_bytes(b"no archive")
-    text = NAPS.format(count=2, seconds=0.0, wall=20).replace("tiny.npz", "broken.npz")
-    plan = load_plan(plan_file(tmp_path, text))
+def test_cells_of_an_artefact_that_fails_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = load_plan(plan_file(tmp_path, NAPS.format(count=2, seconds=0.0, wall=20)))
+    matrix = expand(plan)
+    monkeypatch.setattr("mipnet.bench.runner.run.expand", lambda plan: matrix)
+    tiny(tmp_path / "tiny.npz", seed=7)
     found = run(plan, tmp_path / "r")
     assert found.counts == Counter(error=2)
     reasons = {r["reason"] for r in records(tmp_path / "r").values()}

@@ -61,6 +61,10 @@ def test_method_problem_solver_and_data_in_a_plan(theirs: Path, tmp_path: Path) 
     assert all(k["versions"]["patient"].startswith("patient 1.") for k in keys)
     logs = "".join(p.read_text(encoding="utf-8") for p in (folder / "logs").glob("*.log"))
     assert "patient was here" in logs
+    text = PLAN.replace('name = "patient"', 'name = "patient"\noptions = { presolv = "off" }')
+    refused = bench("run", plan_file(tmp_path, text, "options.toml"), "--dry-run", site=theirs)
+    assert refused.returncode == 2
+    assert "line 15: [[solvers]]: options: patient has no option 'presolv'" in refused.stderr
     # Nobody else's plan changes: without the package its names are unknown, all of them.
     refused = bench("run", plan, "--results", tmp_path / "other", "--dry-run")
     assert refused.returncode == 2

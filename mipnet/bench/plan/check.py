@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import types
-from collections.abc import Callable, Mapping
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from mipnet.bench.errors import Fault
 from mipnet.bench.plan.lines import Path as KeyPath
+from mipnet.bench.plan.types import convert, list_of
 from mipnet.bench.registry import unknown_name
 
 #: Stands for the default of a key that must be given.
 REQUIRED: Any = object()
-
-_WORDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "a string",
-    bool: "true or false",
-    dict: "a table",
-    Path: "the name of a file",
-    Any: "a value",
-}
+#: Says what is wrong with a value; empty when nothing is.
+Check = Callable[[Any], str]
 
 
 class Faults:
@@ -35,12 +29,21 @@ class Faults:
         Line of every key, from :func:`~mipnet.bench.plan.lines.line_numbers`.
     folder : Path
         Files of the plan are relative to it.
+
+    Attributes
+    ----------
+    bare : set of str
+        Networks that are declared, but faulty: what follows from that is not said again.
+    broken : set of str
+        The same for whole sections.
     """
 
     def __init__(self, lines: Mapping[KeyPath, int], folder: Path) -> None:
         self.lines = lines
         self.folder = folder
         self.found: list[Fault] = []
+        self.bare: set[str] = set()
+        self.broken: set[str] = set()
 
     def add(self, path: KeyPath, message: str) -> None:
         """Note a fault at the nearest line known for a key."""
@@ -61,6 +64,7 @@ class Faults:
         entries = document.get(key, {})
         if not isinstance(entries, dict):
             self.add((key,), f"{key} must hold tables: write [{key}.NAME]")
+            self.broken.add(key)
             return []
         found = []
         for name, values in entries.items():
@@ -68,6 +72,7 @@ class Faults:
                 found.append(Table(self, (key, name), values, f"[{key}.{name}]"))
             else:
                 self.add((key, name), f"[{key}] {name} must be a table: write [{key}.{name}]")
+                self.broken.add(key)
         return found
 
     def rows(self, document: Mapping[str, Any], key: str) -> list[Table]:
@@ -98,6 +103,7 @@ class Table:
         self.values = values
         self.name = name
         self._known: list[str] = []
+        self._missing: list[str] = []
 
     def fault(self, message: str, *key: str | int) -> None:
         """Note a fault of the table, or of one of its keys."""
@@ -109,7 +115,9 @@ class Table:
         hint: Any,
         default: Any = REQUIRED,
         *,
-        check: Callable[[Any], str] | None = None,
+        check: Check | None = None,
+        each: Check | None = None,
+        unique: bool = False,
     ) -> Any:
         """Value of a key, converted; the default when it is absent or wrong.
 
@@ -117,62 +125,45 @@ class Table:
         ----------
         key : str
         hint : type
-            What it must be: ``int``, ``float``, ``str``, ``bool``, ``dict``, ``Path`` (an
-            existing file, whose name may hold ``$VARIABLES``), a union, ``tuple[x, ...]``.
+            What it must be, see :func:`~mipnet.bench.plan.types.convert`.
         default : object
             :data:`REQUIRED` makes absence a fault.
         check : callable, optional
             Says what is wrong with a value of the right type; empty when nothing is.
+        each : callable, optional
+            The same for every entry of a list.
+        unique : bool
+            Whether an entry may stand in a list only once.
         """
-        self._known.append(key)
-        if key not in self.values:
-            if default is REQUIRED:
-                self.fault(f"{key!r} is missing")
-            return None if default is REQUIRED else default
-        try:
-            value = convert(self.values[key], hint, self.faults.folder)
-        except TypeError as error:
-            self.fault(f"{key} {error}", key)
-            return None if default is REQUIRED else default
-        wrong = check(value) if check else ""
-        if wrong:
-            self.fault(f"{key} {wrong}", key)
-            return None if default is REQUIRED else default
-        return value
+        usual = None if default is REQUIRED else default
+        if not self._asked(key, default):
+            return usual
+        given = self.values[key]
+        entry = list_of(hint)
+        if isinstance(given, list) and entry is not None:
+            # Entry by entry, so that each wrong one is told on its line.
+            found = [self._converted(v, entry, each, key, i) for i, v in enumerate(given)]
+            if not all(good for good, _ in found):
+                return usual
+            if unique:
+                self._once(key, found)
+        good, value = self._converted(given, hint, check, key)
+        return value if good else usual
 
     def several(
-        self,
-        key: str,
-        hint: Any,
-        default: Any = REQUIRED,
-        *,
-        check: Callable[[Any], str] | None = None,
+        self, key: str, hint: Any, default: Any = REQUIRED, *, check: Check | None = None
     ) -> tuple[Any, ...]:
         """Values of a key that may hold one value or a list; wrong ones are left out."""
-        self._known.append(key)
-        if key not in self.values:
-            if default is REQUIRED:
-                self.fault(f"{key!r} is missing")
-                return ()
-            return tuple(default)
+        if not self._asked(key, default):
+            return () if default is REQUIRED else tuple(default)
         given = self.values[key]
-        single = not isinstance(given, list)
-        kept = []
-        for i, entry in enumerate([given] if single else given):
-            place = (key,) if single else (key, i)
-            try:
-                value = convert(entry, hint, self.faults.folder)
-            except TypeError as error:
-                self.fault(f"{key} {error}", *place)
-                continue
-            wrong = check(value) if check else ""
-            if wrong:
-                self.fault(f"{key} {wrong}", *place)
-            else:
-                kept.append(value)
-        if not single and not given:
+        if not isinstance(given, list):
+            good, value = self._converted(given, hint, check, key)
+            return (value,) if good else ()
+        if not given:
             self.fault(f"{key} is an empty list", key)
-        return tuple(dict.fromkeys(kept)) if all(_hashable(v) for v in kept) else tuple(kept)
+        found = [self._converted(value, hint, check, key, i) for i, value in enumerate(given)]
+        return self._once(key, found)
 
     def table(self, key: str) -> Table | None:
         """Table below this one; None when absent or no table."""
@@ -180,73 +171,65 @@ class Table:
         if key not in self.values:
             return None
         if not isinstance(self.values[key], dict):
-            self.fault(f"{key} must be a table, not {self.values[key]!r}", key)
+            self.fault(f"{key} must be a table, not {reprlib.repr(self.values[key])}", key)
             return None
         return Table(self.faults, (*self.path, key), self.values[key], f"{self.name} {key}")
 
+    def place(self, key: str, value: Any, hint: Any = Any) -> tuple[str | int, ...]:
+        """Where a value stands: the key, and the position where it comes from a list."""
+        given = self.values.get(key)
+        for i, entry in enumerate(given if isinstance(given, list) else ()):
+            with suppress(TypeError):
+                if convert(entry, hint, self.faults.folder) == value:
+                    return key, i
+        return (key,)
+
+    def meant(self, key: str) -> bool:
+        """Whether a key is there, if misspelt; to be asked when all keys have been taken."""
+        return key in self.values or key in self._misspelt()
+
     def close(self) -> None:
-        """Every key not asked for is unknown."""
-        for key in self.values:
-            if key not in self._known:
-                self.fault(unknown_name("key", key, tuple(self._known)), key)
+        """Every key not asked for is unknown; keys that are missing are told."""
+        for key in self._left_over():
+            self.fault(unknown_name("key", key, tuple(self._known)), key)
+        misspelt = self._misspelt()
+        for key in self._missing:
+            if key not in misspelt:
+                self.fault(f"{key!r} is missing")
 
+    def _once(self, key: str, found: list[tuple[bool, Any]]) -> tuple[Any, ...]:
+        """Good entries of a list, each once; what stands there twice is noted."""
+        kept: list[Any] = []
+        for i, (good, value) in enumerate(found):
+            if good and value in kept:
+                self.fault(f"{key} names {self.values[key][i]!r} twice", key, i)
+            elif good:
+                kept.append(value)
+        return tuple(kept)
 
-def convert(value: Any, hint: Any, folder: Path) -> Any:
-    """Return a TOML value as the type a hint asks for.
+    def _asked(self, key: str, default: Any) -> bool:
+        """Take note of a key; whether it is there."""
+        self._known.append(key)
+        if key not in self.values and default is REQUIRED:
+            self._missing.append(key)
+        return key in self.values
 
-    Parameters
-    ----------
-    value : object
-    hint : type
-    folder : Path
-        Files are relative to it.
+    def _converted(
+        self, value: Any, hint: Any, check: Check | None, key: str, *place: int
+    ) -> tuple[bool, Any]:
+        """Whether a value is good, and the value converted; what is wrong is noted."""
+        try:
+            found = convert(value, hint, self.faults.folder)
+            wrong = check(found) if check else ""
+        except TypeError as error:
+            found, wrong = None, str(error)
+        if wrong:
+            self.fault(f"{key} {wrong}", key, *place)
+        return not wrong, found
 
-    Raises
-    ------
-    TypeError
-        When it does not fit; the message follows the name of the key.
-    """
-    options = get_args(hint) if get_origin(hint) in {Union, types.UnionType} else (hint,)
-    for option in options:
-        if option is not types.NoneType and _fits(value, option):
-            return _converted(value, option, folder)
-    wanted = " or ".join(_words(o) for o in options if o is not types.NoneType)
-    msg = f"must be {wanted}, not {value!r}"
-    raise TypeError(msg)
+    def _left_over(self) -> Iterator[str]:
+        return (key for key in self.values if key not in self._known)
 
-
-def _fits(value: Any, hint: Any) -> bool:
-    if hint is Any:
-        return True
-    if get_origin(hint) is tuple:
-        inner = get_args(hint)[0]
-        return isinstance(value, list) and all(_fits(v, inner) for v in value)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, str if hint is Path else hint)
-
-
-def _converted(value: Any, hint: Any, folder: Path) -> Any:
-    if get_origin(hint) is tuple:
-        return tuple(_converted(v, get_args(hint)[0], folder) for v in value)
-    if hint is Path:
-        path = folder / Path(os.path.expandvars(value)).expanduser()
-        if not path.is_file():
-            unset = "$" in str(path)
-            hint = "set the variable in its name" if unset else f"looked for {path}"
-            msg = f"{value!r} does not exist ({hint})"
-            raise TypeError(msg)
-        return path
-    return float(value) if hint is float else value
-
-
-def _words(hint: Any) -> str:
-    if get_origin(hint) is tuple:
-        return "a list of which every entry is " + _words(get_args(hint)[0])
-    return _WORDS.get(hint, str(hint))
-
-
-def _hashable(value: Any) -> bool:
-    return not isinstance(value, dict | list)
+    def _misspelt(self) -> set[str]:
+        """Keys that those left over were meant to be."""
+        return {k for key in self._left_over() for k in get_close_matches(key, self._known, n=1)}

@@ -149,13 +149,17 @@ class _Expansion:
 
     def cost(self, subject: _Subject, array: ArraySpec) -> None:
         """Task that costs a mask on an array."""
+        key: dict[str, Any] = {"array": dict(array.options)}
+        if array.files:
+            key["files"] = {role: self.hash(path) for role, path in array.files.items()}
         self.add(
             Task.make(
                 "cost",
-                {"array": dict(array.options)},
+                key,
                 needs={"network": subject.artefact},
                 versions=self.versions("mipnet"),
                 labels={**subject.labels, "array": array.name},
+                files={role: str(path) for role, path in array.files.items()},
                 memory_mb=self.plan.limits.memory_mb,
             )
         )

@@ -26,6 +26,8 @@ class NetworkSpec:
         arguments of :func:`mipnet.train_mlp`.
     data : str or None
         Name of the data set: of the training, and of the questions.
+    n_inputs, n_outputs : int or None
+        Where they are known before the network is there.
     """
 
     name: str
@@ -33,6 +35,8 @@ class NetworkSpec:
     hidden: tuple[int, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     data: str | None = None
+    n_inputs: int | None = None
+    n_outputs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,13 @@ class ArraySpec:
     name : str
     options : mapping
         Arguments of :func:`mipnet.hardware.cost` beside network and mask.
+    files : mapping of str to Path
+        Those of them that are files.
     """
 
     name: str
     options: Mapping[str, Any]
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from formulations import formulation, formulations
 from mipnet.bench.errors import Fault, PlanError
 from mipnet.bench.plan.check import Faults, Table
+from mipnet.bench.plan.checks import named, positive
+from mipnet.bench.plan.checks import seed as seed_check
 from mipnet.bench.plan.lines import line_numbers
-from mipnet.bench.plan.model import ArraySpec, Limits, Plan, RunSpec, SolverSpec
+from mipnet.bench.plan.model import Limits, Plan, RunSpec, SolverSpec
+from mipnet.bench.plan.read_arrays import read_arrays
 from mipnet.bench.plan.read_problems import read_masks, read_problems
 from mipnet.bench.plan.read_sources import read_data, read_networks
 from mipnet.bench.plugins import load_plugins
 from mipnet.bench.registry import unknown_name
-from mipnet.bench.solvers import SOLVERS
+from mipnet.bench.solvers import SOLVERS, solver_faults
 from mipnet.bench.solvers.listen import PROFILES
 from mipnet.bounds import METHODS
-from mipnet.solver import option_faults
 
 #: joblib backends a plan may name.
 BACKENDS = ("loky", "dask", "ray")
+#: Options of each that a plan may give: of joblib, of the cluster, of tasks sent there.
+_BACKEND_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "any": {"verbose": int, "temp_folder": str, "max_nbytes": int | str, "mmap_mode": str},
+    "loky": {"inner_max_num_threads": int, "idle_worker_timeout": float},
+    "dask": {
+        "scheduler": str,
+        "scatter": tuple[Any, ...],
+        "wait_for_workers_timeout": float,
+        "retries": int,
+        "priority": int,
+        "resources": dict,
+        "allow_other_workers": bool,
+        "workers": str | tuple[str, ...],
+    },
+    "ray": {"address": str, "ray_remote_args": dict},
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SECTIONS = (
     *("plan", "data", "networks", "masks", "problems", "solve", "solvers", "limits", "hardware"),
@@ -73,6 +91,7 @@ def load_plan(path: Path | str) -> Plan:
     for key in document:
         if key not in _SECTIONS:
             faults.add((key,), unknown_name("section", key, _SECTIONS))
+            faults.broken.update(get_close_matches(key, _SECTIONS, n=1))
     plan = _assemble(file, text, document, faults)
     if faults.found:
         raise PlanError(file.name, faults.found)
@@ -82,7 +101,7 @@ def load_plan(path: Path | str) -> Plan:
 def _assemble(file: Path, text: str, document: dict[str, Any], faults: Faults) -> Plan:
     head = faults.table(document, "plan")
     name = head.take("name", str, file.stem, check=_plain_name) or file.stem
-    seed = head.take("seed", int, 0, check=_not_negative)
+    seed = head.take("seed", int, 0, check=seed_check)
     head.take("description", str, "")
     pinned = head.take("pin_code", bool, False)
     head.close()
@@ -109,12 +128,12 @@ def _assemble(file: Path, text: str, document: dict[str, Any], faults: Faults) -
         masks=masks,
         problems=problems,
         formulations=_formulations(solve),
-        bounds=solve.several("bounds", str, ("lp",), check=_one_of("bounding method", METHODS)),
-        restarts=solve.take("restarts", int, None, check=_positive),
+        bounds=solve.several("bounds", str, ("lp",), check=named("bounding method", METHODS)),
+        restarts=solve.take("restarts", int, None, check=positive),
         permute=solve.take("permute", bool, False),
-        seeds=solve.several("seeds", int, (0,), check=_not_negative),
+        seeds=solve.several("seeds", int, (0,), check=seed_check),
         solvers=_solvers(faults, document),
-        arrays=_arrays(faults, document),
+        arrays=read_arrays(faults, document),
         limits=_limits(faults, document),
         run=_run(faults, document),
         pin_code=pinned,
@@ -148,11 +167,11 @@ def _solvers(faults: Faults, document: dict[str, Any]) -> tuple[SolverSpec, ...]
     specs = []
     profiles = ("auto", *PROFILES)
     for row in faults.rows(document, "solvers"):
-        name = row.take("name", str, "highs", check=_one_of("solver", tuple(SOLVERS)))
+        name = row.take("name", str, "highs", check=named("solver", tuple(SOLVERS)))
         label = row.take("label", str, "")
-        chosen = row.several("profile", str, ("auto",), check=_one_of("profile", profiles))
+        chosen = row.several("profile", str, ("auto",), check=named("profile", profiles))
         options = row.take("options", dict, {})
-        for key, message in option_faults(options) if name == "highs" else ():
+        for key, message in solver_faults(name, options):
             row.fault(f"options: {message}", "options", key)
         row.close()
         for profile in chosen:
@@ -164,37 +183,16 @@ def _solvers(faults: Faults, document: dict[str, Any]) -> tuple[SolverSpec, ...]
     return tuple(specs) or (SolverSpec(),)
 
 
-def _arrays(faults: Faults, document: dict[str, Any]) -> tuple[ArraySpec, ...]:
-    from mipnet.bench.array_cost import array_faults
-
-    specs = []
-    for row in faults.rows(document, "hardware"):
-        options = {key: value for key, value in row.values.items() if key != "name"}
-        dataflows = options.get("dataflow", "ws")
-        for flow in dataflows if isinstance(dataflows, list) else [dataflows]:
-            chosen = {**options, "dataflow": flow}
-            given = row.values.get("name")
-            size = options.get("array", "?")
-            several = isinstance(dataflows, list)
-            name = f"{given}-{flow}" if given and several else str(given or f"{size}-{flow}")
-            specs.append(ArraySpec(name, chosen))
-            for message in array_faults(chosen):
-                row.fault(message, "array")
-        if len({s.name for s in specs}) < len(specs):
-            row.fault("two arrays have the same name; give them name = ...")
-    return tuple(specs)
-
-
 def _limits(faults: Faults, document: dict[str, Any]) -> Limits:
     given = faults.table(document, "limits")
     usual = Limits()
-    time = given.take("time", float, usual.time, check=_positive)
+    time = given.take("time", float, usual.time, check=positive)
     limits = Limits(
         time=time,
         # Solvers overrun their limit in presolve or at the root; more than this is no overrun.
-        wall=given.take("wall", float, 1.2 * (time or usual.time) + 30.0, check=_positive),
-        prune_wall=given.take("prune_wall", float, usual.prune_wall, check=_positive),
-        memory_mb=given.take("memory_mb", int, usual.memory_mb, check=_positive),
+        wall=given.take("wall", float, 1.2 * (time or usual.time) + 30.0, check=positive),
+        prune_wall=given.take("prune_wall", float, usual.prune_wall, check=positive),
+        memory_mb=given.take("memory_mb", int, usual.memory_mb, check=positive),
     )
     given.close()
     if limits.wall < limits.time and given.values.get("time", usual.time) == limits.time:
@@ -204,28 +202,19 @@ def _limits(faults: Faults, document: dict[str, Any]) -> Limits:
 
 def _run(faults: Faults, document: dict[str, Any]) -> RunSpec:
     given = faults.table(document, "run")
-    spec = RunSpec(
-        jobs=given.take("jobs", int, 1, check=_positive),
-        backend=given.take("backend", str, "loky", check=_one_of("backend", BACKENDS)),
-        options=given.take("options", dict, {}),
-        shuffle=given.take("shuffle", bool, True),
-    )
+    jobs = given.take("jobs", int, 1, check=positive)
+    backend = given.take("backend", str, "loky", check=named("backend", BACKENDS))
+    shuffle = given.take("shuffle", bool, True)
+    options: dict[str, Any] = {}
+    table = given.table("options")
+    if table is not None:
+        hints = {**_BACKEND_OPTIONS["any"], **_BACKEND_OPTIONS[backend]}
+        options = {key: table.take(key, hint, None) for key, hint in hints.items()}
+        table.close()
     given.close()
-    return spec
+    options = {key: value for key, value in options.items() if value is not None}
+    return RunSpec(jobs=jobs, backend=backend, options=options, shuffle=shuffle)
 
 
 def _plain_name(name: str) -> str:
     return "" if _NAME.fullmatch(name) else f"{name!r} may hold letters, digits, '.', '_', '-' only"
-
-
-def _positive(value: float | None) -> str:
-    good = value is None or 0 < value < math.inf
-    return "" if good else f"must be above 0 and finite, not {value!r}"
-
-
-def _not_negative(value: int) -> str:
-    return "" if 0 <= value < 2**31 else f"must lie in 0..{2**31 - 1}, not {value!r}"
-
-
-def _one_of(what: str, known: tuple[str, ...]) -> Callable[[str], str]:
-    return lambda name: "" if name in known else f"names an {unknown_name(what, name, known)}"

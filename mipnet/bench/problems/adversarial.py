@@ -9,7 +9,7 @@ import numpy as np
 
 from mipnet.bench.data import Data
 from mipnet.bench.problems import around as checks
-from mipnet.bench.problems.around import NORMS, ItemProblem, centre_of, one_of, target_of
+from mipnet.bench.problems.around import NORMS, ClassProblem, centre_of, one_of, target_of
 from mipnet.bench.problems.base import (
     Answer,
     Goal,
@@ -28,7 +28,7 @@ from mipnet.search import Verdict, find_adversarial
 
 @register_problem("adversarial")
 @dataclass(frozen=True, kw_only=True)
-class Adversarial(ItemProblem):
+class Adversarial(ClassProblem):
     """Robustness of a classifier at an item: a witness, or a proof that there is none.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.bench.data import Data
-from mipnet.bench.problems.base import Check, Instance, Problem, selection
+from mipnet.bench.problems.base import Check, Instance, Misfit, Problem, selection
 from mipnet.errors import QueryError
 from mipnet.network import Network
 
@@ -34,13 +34,17 @@ def radius(value: float | None) -> str:
 
 def target(value: str | int) -> str:
     """Check the class asked for."""
-    good = isinstance(value, int) or value in {"any", "second"}
-    return "" if good else f"must be 'any', 'second' or a class, not {value!r}"
+    good = value >= 0 if isinstance(value, int) else value in {"any", "second"}
+    return "" if good else f"must be 'any', 'second' or a class from 0 on, not {value!r}"
 
 
 def _items(value: int | tuple[int, ...]) -> str:
-    good = value >= 1 if isinstance(value, int) else bool(value) and min(value) >= 0
+    good = value >= 1 if isinstance(value, int) else bool(value)
     return "" if good else f"must be a number from 1 on, or a list of positions, not {value!r}"
+
+
+def _position(value: int) -> str:
+    return "" if value >= 0 else f"must be positions from 0 on, not {value!r}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,23 +58,66 @@ class ItemProblem(Problem):
     part : {"test", "train"}
     """
 
-    items: int | tuple[int, ...] = selection(10, check=_items)
+    items: int | tuple[int, ...] = selection(10, check=_items, each=_position, unique=True)
     part: str = selection("test", check=one_of(PARTS))
+
+    def misfits(self, data: Data | None, n_outputs: int | None) -> Iterator[Misfit]:
+        """See :meth:`Problem.misfits`: every item that is not there."""
+        del n_outputs
+        if data is None:
+            return
+        count = len(data.part(self.part))
+        what = f"{data.source} has {count} {self.part} items"
+        if isinstance(self.items, int):
+            if self.items > count:
+                yield ("items",), f"items asks for {self.items}: {what}"
+            return
+        for i, k in enumerate(self.items):
+            if k >= count:
+                yield ("items", i), f"item {k} does not exist: {what}"
 
     def instances(self, data: Data | None) -> Iterator[Instance]:
         """See :meth:`Problem.instances`."""
         if data is None:
             msg = f"the problem kind {self.kind!r} needs data"
             raise QueryError(msg)
+        for _, message in ItemProblem.misfits(self, data, None):
+            raise QueryError(message)
         rows = data.part(self.part)
         positions = range(self.items) if isinstance(self.items, int) else self.items
         for k in positions:
-            if k >= len(rows):
-                msg = f"item {k} does not exist: {data.source} has {len(rows)} {self.part} items"
-                raise QueryError(msg)
             # The label of a regression item means nothing.
             label = int(data.targets[rows[k]]) if data.task == "classification" else -1
             yield Instance(f"{self.part} {k}", {"row": int(rows[k]), "label": label})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassProblem(ItemProblem):
+    """A question about the class an item is given; it has a ``target``."""
+
+    def misfits(self, data: Data | None, n_outputs: int | None) -> Iterator[Misfit]:
+        """See :meth:`Problem.misfits`: data without classes, classes without an output."""
+        items = list(super().misfits(data, n_outputs))
+        yield from items
+        if n_outputs is not None and n_outputs < 2:
+            yield ("kind",), f"kind {self.kind!r} needs networks with two outputs or more"
+            return
+        asked: str | int = self.target  # type: ignore[attr-defined]
+        if isinstance(asked, int) and n_outputs is not None and asked >= n_outputs:
+            yield ("target",), f"target {asked} does not exist: there are {n_outputs} outputs"
+        if data is None:
+            return
+        if data.task != "classification":
+            yield ("kind",), f"kind {self.kind!r} needs classes, which {data.source} has not"
+            return
+        for instance in () if items else self.instances(data):
+            label = instance.options["label"]
+            if label == asked:
+                message = f"target {asked} is the class of {instance.name} itself: leave it out"
+                yield ("target",), f"{message} of items"
+            if n_outputs is not None and label >= n_outputs:
+                message = f"{instance.name} has class {label}, and there are {n_outputs} outputs"
+                yield ("items",), message
 
 
 def centre_of(instance: Instance, data: Data | None) -> Array:

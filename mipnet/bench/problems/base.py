@@ -22,6 +22,9 @@ Goal = Literal["decide", "minimise", "maximise"]
 #: Says what is wrong with a value; empty when nothing is.
 Check = Callable[[Any], str]
 
+#: Where an option is wrong, as key and position (``("items", 3)``), and what is.
+Misfit = tuple[tuple[str | int, ...], str]
+
 #: How a cell may end. The first four are answers; ``unresolved`` is the search giving up for
 #: another reason than its limits.
 STATUSES = (
@@ -53,6 +56,8 @@ def option(default: Any = MISSING, *, check: Check | None = None, **metadata: An
     check : callable, optional
         Says what is wrong with a value of the right type; empty when nothing is.
     **metadata
+        ``each``: a check for every entry of a list; ``unique``: whether each may stand there only
+        once.
     """
     return field(default=default, metadata={"check": check, **metadata})
 
@@ -203,6 +208,14 @@ class Problem(ABC):
 
     def faults(self) -> Iterable[str]:
         """Say what is wrong with the options together; nothing when they fit."""
+        return ()
+
+    def misfits(self, data: Data | None, n_outputs: int | None) -> Iterable[Misfit]:
+        """Say which options do not fit a data set, or networks with so many outputs.
+
+        Asked before anything runs; None where data or outputs are not known.
+        """
+        del data, n_outputs
         return ()
 
     @abstractmethod

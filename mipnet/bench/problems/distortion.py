@@ -10,7 +10,7 @@ import numpy as np
 
 from mipnet.bench.data import Data
 from mipnet.bench.problems import around as checks
-from mipnet.bench.problems.around import NORMS, ItemProblem, centre_of, one_of, target_of
+from mipnet.bench.problems.around import NORMS, ClassProblem, centre_of, one_of, target_of
 from mipnet.bench.problems.base import (
     Answer,
     Goal,
@@ -35,7 +35,7 @@ def _tolerance(value: float) -> str:
 
 @register_problem("distortion")
 @dataclass(frozen=True, kw_only=True)
-class MinimalDistortion(ItemProblem):
+class MinimalDistortion(ClassProblem):
     """Distance of the nearest adversarial point, between two proven bounds.
 
     Parameters

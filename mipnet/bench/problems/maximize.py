@@ -16,6 +16,7 @@ from mipnet.bench.problems.base import (
     Answer,
     Goal,
     Instance,
+    Misfit,
     Search,
     axis,
     interrupt_if,
@@ -33,8 +34,8 @@ def _position(value: int) -> str:
 
 
 def _weights(value: tuple[float, ...] | None) -> str:
-    good = value is None or (value and np.isfinite(value).all())
-    return "" if good else f"must be finite numbers, one for each output, not {value!r}"
+    good = value is None or (any(value) and np.isfinite(value).all())
+    return "" if good else f"must be finite numbers, one for each output, not all 0, not {value!r}"
 
 
 @register_problem("maximize")
@@ -65,6 +66,24 @@ class OutputMaximum(ItemProblem):
     weights: tuple[float, ...] | None = option(None, check=_weights)
     radius: float | None = axis(None, check=checks.radius)
     norm: str = axis("linf", check=one_of(NORMS))
+
+    def faults(self) -> Iterator[str]:
+        """See :meth:`Problem.faults`."""
+        if self.weights is not None and self.output:
+            yield "weights and output exclude each other: weights are for all outputs"
+
+    def misfits(self, data: Data | None, n_outputs: int | None) -> Iterator[Misfit]:
+        """See :meth:`Problem.misfits`."""
+        if self.radius is not None:
+            yield from super().misfits(data, n_outputs)
+        if n_outputs is None:
+            return
+        if self.weights is not None and len(self.weights) != n_outputs:
+            message = f"weights has {len(self.weights)} numbers, and there are {n_outputs} outputs"
+            yield ("weights",), message
+        if self.weights is None and self.output >= n_outputs:
+            message = f"output {self.output} does not exist: there are {n_outputs} outputs"
+            yield ("output",), message
 
     def instances(self, data: Data | None) -> Iterator[Instance]:
         """See :meth:`Problem.instances`."""

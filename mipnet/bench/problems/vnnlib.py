@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,9 @@ from mipnet.bench.problems.base import (
 from mipnet.errors import QueryError
 from mipnet.network import Network
 from mipnet.search import VerifyResult, verify
+
+#: Missing files that are named.
+MOST_NAMED = 10
 
 
 def _sample(value: int | None) -> str:
@@ -62,19 +66,21 @@ class VnnLib(Problem):
         del data
         root = self.instances_file.parent
         families: dict[str, list[dict[str, str]]] = {}
-        with self.instances_file.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                if not {"onnx", "vnnlib"} <= set(row):
-                    msg = f"{self.instances_file}: needs the columns onnx and vnnlib"
-                    raise QueryError(msg)
-                if self.family in {None, row.get("benchmark")}:
-                    families.setdefault(row.get("benchmark") or "", []).append(row)
+        for row in _rows(self.instances_file):
+            if self.family in {None, row.get("benchmark")}:
+                families.setdefault(row.get("benchmark") or "", []).append(row)
         if not families:
             msg = f"{self.instances_file}: no instance of the benchmark {self.family!r}"
             raise QueryError(msg)
-        for name, rows in families.items():
-            for row in _spread(rows, self.sample):
-                yield _instance(root / name, row)
+        chosen = [(root / n, r) for n, rows in families.items() for r in _spread(rows, self.sample)]
+        files = {folder / row[name] for folder, row in chosen for name in ("onnx", "vnnlib")}
+        missing = sorted(str(path) for path in files if not path.is_file())
+        if missing:
+            more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+            msg = f"{self.instances_file} names files that do not exist: "
+            raise QueryError(msg + ", ".join(missing[:MOST_NAMED]) + more)
+        for folder, row in chosen:
+            yield _instance(folder, row)
 
     def solve(self, network: Network, instance: Instance, data: Data | None, how: Search) -> Answer:
         """See :meth:`Problem.solve`."""
@@ -94,11 +100,34 @@ def _spread(rows: list[dict[str, str]], sample: int | None) -> list[dict[str, st
     return [rows[(2 * k + 1) * len(rows) // (2 * count)] for k in range(count)]
 
 
+def _rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a list of instances, checked."""
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        msg = f"{path} is no readable CSV file: {error}"
+        raise QueryError(msg) from error
+    for number, row in enumerate(rows, start=2):
+        if not (row.get("onnx") and row.get("vnnlib")):
+            msg = f"{path}: needs the columns onnx and vnnlib, and row {number} lacks a value"
+            raise QueryError(msg)
+        limit = row.get("timeout_s")
+        if limit and not _number(limit) > 0.0:
+            msg = f"{path}, row {number}: timeout_s must be a number above 0, not {limit!r}"
+            raise QueryError(msg)
+    return rows
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _instance(folder: Path, row: dict[str, str]) -> Instance:
     prop = folder / row["vnnlib"]
-    if not prop.is_file():
-        msg = f"{prop} does not exist"
-        raise QueryError(msg)
     limit = row.get("timeout_s")
     return Instance(
         f"{Path(row['onnx']).stem} {prop.stem}",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from mipnet.bench.data import Data
 from mipnet.bench.errors import RunError, StoreError
 from mipnet.bench.plan.expand import Matrix, expand
 from mipnet.bench.plan.model import Plan
@@ -22,9 +23,11 @@ from mipnet.bench.runner.engine import Engine
 from mipnet.bench.runner.lock import locked
 from mipnet.bench.runner.supervisor import supervisor
 from mipnet.bench.runner.worker import Order, Report, failed_before
-from mipnet.bench.store.files import markers, read_json, sweep, timestamp, write_json
+from mipnet.bench.stages.place import Place
+from mipnet.bench.store.files import sweep, timestamp, write_json
 from mipnet.bench.store.folder import claim
-from mipnet.bench.store.records import Records, move_damaged, read_records
+from mipnet.bench.store.markers import marker_file, read_markers
+from mipnet.bench.store.records import Records, move_damaged, read_record, read_records
 from mipnet.bench.tasks import STAGES, Task, in_shard
 
 #: Seconds from which the machine may have drifted during a run.
@@ -167,7 +170,7 @@ class _Run:
         start = time.monotonic()
         name = f"{timestamp().replace(':', '').replace('-', '')}-{secrets.token_hex(3)}"
         summary = Summary(self.folder, name)
-        claim(self.folder, self.plan, self.matrix)
+        summary.notes += claim(self.folder, self.plan, self.matrix)
         self.about = {"id": name, "jobs": self.jobs, "backend": self.backend, "host": host}
         self.prepare(summary, retry_errors)
         self.write_run(summary, host)
@@ -193,41 +196,64 @@ class _Run:
     def prepare(self, summary: Summary, retry_errors: bool) -> None:
         """Look at what is there, put the data in place, and find out what is left to do."""
         sweep(self.folder)
-        summary.notes += [f"{name} was cut off and is done again" for name in self.clear_markers()]
+        summary.notes += self.clear_markers()
         cores = machine()["cores"]
         if self.backend == "loky" and self.jobs > cores:
             summary.notes.append(f"{self.jobs} cells at once on {cores} core(s): times disturb")
         self.records = read_records(self.folder)
-        summary.notes += move_damaged(self.folder, self.records)
+        summary.notes += move_damaged(self.folder, self.records.damaged)
+        summary.notes += self.forget_lost()
         for task in self.matrix.tasks:
             record = self.records.found.get(task.id)
             if record is not None and not (retry_errors and record["status"] in FAILED):
                 self.status[task.id] = record["status"]
                 self.reasons[task.id] = record["reason"]
         summary.kept = len(self.status)
-        for data in self.plan.data.values():
-            place = self.folder / "data" / data.fingerprint
-            if not (place / "about.json").exists():
-                data.save(place)
+        self.save_data(summary)
         self.total = len(self.wanted(self.matrix.tasks)) + summary.kept
         self.done = summary.kept
 
     def clear_markers(self) -> list[str]:
-        """Take away the markers of processes that are gone; return the names of their tasks."""
-        names = []
-        for left in markers(self.folder):
-            if left.get("node") == machine()["node"] and not _alive(left.get("pid")):
-                (self.folder / "running" / f"{left['id']}.json").unlink(missing_ok=True)
-                names.append(left.get("name", left["id"]))
-        return names
+        """Take away the markers of processes that are gone; say which tasks they cut off."""
+        found = read_markers(self.folder)
+        for left in found.stale + found.interrupted:
+            marker_file(self.folder, left["id"]).unlink(missing_ok=True)
+        notes = move_damaged(self.folder, found.damaged)
+        return notes + [f"{m['name']} was cut off and is done again" for m in found.interrupted]
+
+    def forget_lost(self) -> list[str]:
+        """Set networks and masks aside whose files are gone: they are made again."""
+        place, lost = Place(self.folder), []
+        for task in self.matrix.networks + self.matrix.masks:
+            record = self.records.found.get(task.id)
+            missing = () if record is None else place.missing(record)
+            if missing:
+                del self.records.found[task.id]
+                path = self.folder / task.folder / f"{task.id}.json"
+                lost.append((path, f"{', '.join(missing)} of {task.name} is gone"))
+        return move_damaged(self.folder, lost)
 
     def unheard(self, cells: Sequence[Task]) -> None:
         """Count cells that were finished while nobody listened any more."""
         for task in cells:
-            path = self.folder / task.folder / f"{task.id}.json"
-            if task.id not in self.status and path.exists():
-                with suppress(StoreError, OSError, KeyError, TypeError):
-                    self.status[task.id] = read_json(path)["status"]
+            if task.id not in self.status:
+                with suppress(StoreError, OSError):
+                    record = read_record(self.folder / task.folder / f"{task.id}.json")
+                    self.status[task.id] = record["status"]
+
+    def save_data(self, summary: Summary) -> None:
+        """Put the data in place, again where what is there is something else."""
+        for data in self.plan.data.values():
+            place = self.folder / "data" / data.fingerprint
+            if (place / "about.json").exists():
+                try:
+                    if Data.load(place).fingerprint == data.fingerprint:
+                        continue
+                    reason = "its content does not belong to its name"
+                except StoreError as error:
+                    reason = str(error)
+                summary.notes.append(f"data/{place.name} is written again: {reason}")
+            data.save(place)
 
     def wanted(self, tasks: Sequence[Task]) -> list[Task]:
         """Tasks of the shard, and artefacts they need, that are not done."""
@@ -316,13 +342,3 @@ class _Run:
 
 class _DiskFullError(RunError):
     """There is no room for results."""
-
-
-def _alive(pid: Any) -> bool:
-    """Whether a process of this machine is at work."""
-    import psutil
-
-    try:
-        return bool(psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE)
-    except (psutil.Error, TypeError, ValueError):
-        return False

@@ -18,7 +18,9 @@ from mipnet.bench.errors import StoreError
 from mipnet.bench.provenance import load_average, machine
 from mipnet.bench.runner.exits import FULL, INTERRUPTED
 from mipnet.bench.runner.supervisor import Outcome, Supervisor, supervisor
-from mipnet.bench.store.files import read_json, timestamp, write_json
+from mipnet.bench.store.files import timestamp, write_json
+from mipnet.bench.store.markers import write_marker
+from mipnet.bench.store.records import read_record
 from mipnet.bench.store.schema import SCHEMA
 from mipnet.bench.tasks import Task
 from mipnet.errors import MissingPackageError
@@ -129,9 +131,7 @@ def _record(task: Task, order: Order, watcher: Supervisor) -> dict[str, Any]:
         return done
     if shutil.disk_usage(folder).free < HEADROOM:
         raise OSError(errno.ENOSPC, f"less than {HEADROOM >> 20} MB are free in {folder}")
-    marker = folder / "running" / f"{task.id}.json"
-    mark = {"pid": os.getpid(), "node": machine()["node"], "started": timestamp()}
-    write_json(marker, mark | {"name": task.name}, durable=False)
+    marker = write_marker(folder, task, os.getpid())
     try:
         record = _attempt(task, folder, order, watcher)
         if record["status"] == "disk":
@@ -248,11 +248,11 @@ def failed_before(task: Task, reason: str, order: Order) -> dict[str, Any]:
 
 def _done_in_this_run(folder: Path, task: Task, order: Order) -> dict[str, Any] | None:
     """Record of the task, when it was written before any report of it could be heard."""
-    with suppress(OSError, StoreError, KeyError, TypeError):
-        record: dict[str, Any] = read_json(folder / task.folder / f"{task.id}.json")
+    with suppress(OSError, StoreError):
+        record = read_record(folder / task.folder / f"{task.id}.json")
         # An artefact may have come from another shard meanwhile.
         shared = task.kind in {"network", "mask"} and record["status"] == "optimal"
-        if shared or record["run"]["id"] == order.run["id"]:
+        if shared or record["run"].get("id") == order.run["id"]:
             return record
     return None
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,10 @@ class Solve(Protocol):
         log: Callable[[str], None] | None = None,
     ) -> Solution:
         """Minimise."""
+
+
+#: Names of options that are wrong, each with the reason, of the options a plan gives.
+OptionFaults = Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,16 @@ class Solver:
         Returns the version; it is part of the identity of every cell.
     read_line : callable
         Returns the :class:`Progress` a line of the log tells, or None.
+    option_faults : callable, optional
+        Receives the options of a plan; yields the name of each that is wrong, and why. Without it
+        any option is let through.
     """
 
     name: str
     solve: Solve
     version: Callable[[], str]
     read_line: Callable[[str], Progress | None]
+    option_faults: OptionFaults | None = None
 
 
 S = TypeVar("S", bound=Solve)
@@ -82,6 +90,7 @@ def register_solver(
     *,
     version: Callable[[], str],
     read_line: Callable[[str], Progress | None] = lambda line: None,
+    option_faults: OptionFaults | None = None,
 ) -> Callable[[S], S]:
     """Decorate a function with the parameters of :func:`mipnet.solver.solve`.
 
@@ -89,7 +98,7 @@ def register_solver(
     ----------
     name : str
     version : callable
-    read_line : callable
+    read_line, option_faults : callable
         See :class:`Solver`.
 
     Raises
@@ -99,7 +108,26 @@ def register_solver(
     """
 
     def file(solve: S) -> S:
-        SOLVERS.file(name, Solver(name, solve, version, read_line))
+        SOLVERS.file(name, Solver(name, solve, version, read_line, option_faults))
         return solve
 
     return file
+
+
+def solver_faults(name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Options a solver does not take, as far as it says, each with the reason.
+
+    Parameters
+    ----------
+    name : str
+        Of a solver, registered or not: nothing is said about options of one that is not.
+    options : mapping
+    """
+    check = SOLVERS[name].option_faults if name in SOLVERS else None
+    if check is None:
+        return
+    try:
+        yield from check(options)
+    except Exception as error:
+        # Somebody else's code, asked about values that may be anything.
+        yield "", f"{name!r} cannot check them ({type(error).__name__}: {error})"

@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from formulations import ProgramArrays
 from mipnet.bench.solvers.base import Progress, register_solver
-from mipnet.solver import Limits, Profile, Solution, choose_profile, highs_version, solve
+from mipnet.solver import (
+    Limits,
+    Profile,
+    Solution,
+    choose_profile,
+    highs_version,
+    option_faults,
+    solve,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -41,7 +49,7 @@ def read_line(line: str) -> Progress | None:
     return Progress(_finite(report[1]), _finite(report[2])) if report else None
 
 
-@register_solver("highs", version=highs_version, read_line=read_line)
+@register_solver("highs", version=highs_version, read_line=read_line, option_faults=option_faults)
 def solve_logged(
     arrays: ProgramArrays,
     *,

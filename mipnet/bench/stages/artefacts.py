@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,10 +140,15 @@ def make_cost(task: Task, place: Place) -> dict[str, Any]:
     """
     subject = task.key["needs"]["network"]
     record = place.record(subject)
+    for role, path in task.files.items():
+        if file_hash(Path(path)) != task.key["files"][role]:
+            msg = f"{path} has changed since the plan was read; run again"
+            raise StoreError(msg)
+    options = {**task.key["array"], **task.files}
     if record["kind"] == "network":
-        return array_cost(place.network(subject), None, task.key["array"])
+        return array_cost(place.network(subject), None, options)
     dense = place.network(record["key"]["needs"]["network"])
-    return array_cost(dense, place.mask(subject), task.key["array"])
+    return array_cost(dense, place.mask(subject), options)
 
 
 def sizes(network: Network) -> dict[str, Any]:

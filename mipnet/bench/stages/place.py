@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from mipnet.bench.data import Data
 from mipnet.bench.errors import StoreError
-from mipnet.bench.store.files import read_json
+from mipnet.bench.store.records import read_record
 from mipnet.errors import UnsupportedError
 from mipnet.network import Network
 from mipnet.network.readers import load, save_npz
@@ -45,7 +45,7 @@ class Place:
             When it is not there or did not succeed.
         """
         try:
-            record: dict[str, Any] = read_json(self.folder / "artefacts" / f"{task_id}.json")
+            record = read_record(self.folder / "artefacts" / f"{task_id}.json")
         except FileNotFoundError as error:
             msg = f"artefact {task_id} is missing"
             raise StoreError(msg) from error
@@ -53,6 +53,14 @@ class Place:
             msg = f"artefact {task_id} failed: {record['reason']}"
             raise StoreError(msg)
         return record
+
+    def missing(self, record: Mapping[str, Any]) -> list[str]:
+        """Files of a finished network or mask that are not there."""
+        if record["status"] != "optimal":
+            return []
+        names = [record["result"]["file"]] if record["result"].get("file") else []
+        names += [MASK] if record["kind"] == "mask" else []
+        return [n for n in names if not (self.artefact(record["id"]) / n).is_file()]
 
     def network(self, task_id: str) -> Network:
         """Network of an artefact: stored whole, or the dense one compacted by its mask."""

@@ -88,8 +88,9 @@ def program_sizes(
     -------
     dict
         ``size_unstable``, ``size_binaries``, ``size_rows``, ``size_columns``, ``size_nonzeros``,
-        ``m_min``, ``m_median``, ``m_max`` (the constants of unstable neurons,
-        :math:`\max(-l, u)`), ``inactive``, ``active``; nothing where there is no one region.
+        ``m_min``, ``m_median``, ``m_max`` (the constants of unstable neurons of layers with a kink
+        at zero, :math:`\max(-l, u)`; curves are written as pieces and have none), ``inactive``,
+        ``active``; nothing where there is no one region.
     """
     region = problem.region(network, instance, data)
     if region is None:
@@ -105,7 +106,7 @@ def program_sizes(
         + [
             np.maximum(-low, high)[(low < 0.0) & (high > 0.0)]
             for node in network.nodes
-            if node.layer.nonlinear
+            if node.layer.hinged
             for box in [bounds.intervals[node.inputs[0]]]
             for low, high in [(box.lower.reshape(-1), box.upper.reshape(-1))]
         ]

@@ -87,7 +87,7 @@ def gather(folders: Sequence[Path], *, move: bool = True) -> Collection:
         records = read_records(folder)
         if records.damaged:
             notes += (
-                move_damaged(folder, records)
+                move_damaged(folder, records.damaged)
                 if move
                 else [f"{p.relative_to(folder)} left out: {why}" for p, why in records.damaged]
             )

@@ -121,19 +121,15 @@ def set_aside_notes(folder: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     notes = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with suppress(ValueError):
-            notes.append(json.loads(line))
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
+        note = None
+        with suppress(ValueError, RecursionError):
+            note = json.loads(line)
+        if isinstance(note, dict) and {"file", "reason"} <= set(note):
+            notes.append({str(key): str(value) for key, value in note.items()})
+        else:
+            notes.append({"file": "a file", "reason": f"line {number} of {path} cannot be read"})
     return notes
-
-
-def markers(folder: Path) -> list[dict[str, str]]:
-    """Tasks that have a marker: at work, or left behind by a run that was killed."""
-    found = []
-    for path in json_files(folder / "running"):
-        with suppress(OSError, StoreError):
-            found.append({"id": path.stem, **read_json(path)})
-    return found
 
 
 def sweep(folder: Path) -> int:

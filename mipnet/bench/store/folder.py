@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mipnet.bench.errors import StoreError
+from mipnet.bench.errors import DamagedError, StoreError
 from mipnet.bench.plan.expand import Matrix
 from mipnet.bench.plan.model import Plan
-from mipnet.bench.store.files import (
-    markers,
-    read_json,
-    set_aside_notes,
-    write_bytes,
-    write_json,
-)
-from mipnet.bench.store.records import Records, read_records
+from mipnet.bench.store.files import read_json, set_aside_notes, write_bytes, write_json
+from mipnet.bench.store.markers import read_markers
+from mipnet.bench.store.records import Records, move_damaged, read_records
 from mipnet.bench.store.schema import SCHEMA
-from mipnet.bench.tasks import identity
+from mipnet.bench.tasks import FOLDERS, identity
 
 PLAN = "plan.json"
 
@@ -40,7 +36,9 @@ class State:
         By kind, how many have each status.
     missing : mapping of str to int
     running : list of dict
-        Tasks with a marker: at work, or left behind by a run that was killed.
+        Tasks at work.
+    interrupted : list of dict
+        Tasks a run that was killed left behind: they wait to be done again.
     strangers : list of str
         Records that belong to no task of the plan.
     damaged : list of str
@@ -56,15 +54,21 @@ class State:
     total: Mapping[str, int]
     done: Mapping[str, Mapping[str, int]]
     missing: Mapping[str, int]
-    running: list[dict[str, str]]
+    running: list[dict[str, Any]]
+    interrupted: list[dict[str, Any]]
     strangers: list[str]
     damaged: list[str]
     set_aside: list[dict[str, str]]
     seconds: Mapping[str, float]
 
 
-def claim(folder: Path, plan: Plan, matrix: Matrix) -> None:
+def claim(folder: Path, plan: Plan, matrix: Matrix) -> list[str]:
     """Make a folder the one of a plan, or see that it is.
+
+    Returns
+    -------
+    list of str
+        What was damaged and is made anew.
 
     Raises
     ------
@@ -75,19 +79,38 @@ def claim(folder: Path, plan: Plan, matrix: Matrix) -> None:
         msg = f"{folder} is a file; name a folder for the results"
         raise StoreError(msg)
     path = folder / PLAN
+    notes: list[str] = []
     if path.exists():
-        known = read_plan(folder)
+        try:
+            known = read_plan(folder)
+        except DamagedError as error:
+            if not _written_for(folder, plan):
+                raise
+            notes = move_damaged(folder, [(path, str(error))])
+            known = {"name": plan.name}
         if known["name"] != plan.name:
             msg = (
                 f"{folder} holds the results of the plan {known['name']!r}, not of {plan.name!r}; "
                 "choose another folder, or the plan it belongs to"
             )
             raise StoreError(msg)
+    elif _written_for(folder, plan):
+        notes = [f"{PLAN} was gone and is made anew"]
     elif folder.is_dir() and any(p for p in folder.iterdir() if not p.name.startswith(".lock")):
         msg = f"{folder} is not empty and no results folder (no {PLAN}); choose another"
         raise StoreError(msg)
     write_bytes(folder / "plan.toml", plan.text.encode())
     write_json(path, describe(plan, matrix))
+    return notes
+
+
+def _written_for(folder: Path, plan: Plan) -> bool:
+    """Whether the plan as it was written, which lies beside, is this one."""
+    try:
+        text = (folder / "plan.toml").read_text(encoding="utf-8")
+        return text == plan.text or tomllib.loads(text)["plan"]["name"] == plan.name
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def describe(plan: Plan, matrix: Matrix) -> dict[str, Any]:
@@ -148,8 +171,10 @@ def read_plan(folder: Path) -> dict[str, Any]:
 
     Raises
     ------
+    DamagedError
+        When it is damaged; says what is wrong, and what to do.
     StoreError
-        When the folder has none, or it is damaged.
+        When the folder has none, or one of another release.
     """
     path = folder / PLAN
     try:
@@ -157,16 +182,43 @@ def read_plan(folder: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError) as error:
         msg = f"{folder} is no results folder: it has no {PLAN}"
         raise StoreError(msg) from error
-    except StoreError as error:
-        msg = f"{path}: {error}"
-        raise StoreError(msg) from error
-    if not isinstance(plan, dict) or not {"schema", "name", "tasks"} <= set(plan):
-        msg = f"{path} is no plan of mipnet bench"
-        raise StoreError(msg)
+    except (StoreError, OSError) as error:
+        raise DamagedError(_damaged(path, str(error))) from error
+    wrong = _wrong(plan)
+    if wrong:
+        raise DamagedError(_damaged(path, wrong))
     if plan["schema"] != SCHEMA:
         msg = f"{path} has schema version {plan['schema']!r}; this release reads {SCHEMA}"
         raise StoreError(msg)
     return dict(plan)
+
+
+def _damaged(path: Path, wrong: str) -> str:
+    return (
+        f"{path} is no plan of mipnet bench: {wrong}; run the plan again in this folder: the file "
+        "is made anew, and what is finished is kept"
+    )
+
+
+def _wrong(plan: Any) -> str:
+    """Say what of a plan is missing or of a wrong type; empty when nothing is."""
+    if not isinstance(plan, dict):
+        return f"it must be a JSON object, not {type(plan).__name__}"
+    tasks, arrays, schema = plan.get("tasks"), plan.get("arrays", []), plan.get("schema")
+    kinds = tasks if isinstance(tasks, dict) else {}
+    entries = arrays if isinstance(arrays, list) else [None]
+    faults = {
+        "'schema' is missing or no whole number": type(schema) is not int,
+        "'name' is missing or no string": not isinstance(plan.get("name"), str),
+        f"'tasks' is missing or no table of {', '.join(FOLDERS)}": set(kinds) != set(FOLDERS),
+        "'arrays' is no list of tables with names": not all(
+            isinstance(a, dict) and isinstance(a.get("name"), str | None) for a in entries
+        ),
+    }
+    for kind, ids in kinds.items():
+        good = isinstance(ids, list) and all(isinstance(i, str) for i in ids)
+        faults[f"'tasks.{kind}' is no list of strings"] = not good
+    return next((fault for fault, found in faults.items() if found), "")
 
 
 def state(folder: Path, records: Records | None = None) -> State:
@@ -185,6 +237,8 @@ def state(folder: Path, records: Records | None = None) -> State:
     """
     plan = read_plan(folder)
     found = records or read_records(folder)
+    marks = read_markers(folder)
+    unusable = [*found.damaged, *marks.damaged]
     tasks: dict[str, list[str]] = plan["tasks"]
     wanted = {task_id for ids in tasks.values() for task_id in ids}
     done = {
@@ -200,9 +254,10 @@ def state(folder: Path, records: Records | None = None) -> State:
         total={kind: len(ids) for kind, ids in tasks.items()},
         done=done,
         missing={kind: len(ids) - sum(done[kind].values()) for kind, ids in tasks.items()},
-        running=markers(folder),
+        running=marks.running,
+        interrupted=marks.interrupted,
         strangers=sorted(set(found.found) - wanted),
-        damaged=[f"{path.relative_to(folder)}: {why}" for path, why in found.damaged],
+        damaged=[f"{path.relative_to(folder)}: {why}" for path, why in unusable],
         set_aside=set_aside_notes(folder),
         seconds={kind: sum(s) / len(s) for kind, s in spent.items() if s},
     )

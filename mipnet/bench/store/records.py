@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mipnet.bench.errors import StoreError
 from mipnet.bench.problems.base import STATUSES
 from mipnet.bench.store.files import json_files, read_json, set_aside
 from mipnet.bench.store.schema import SCHEMA
-from mipnet.bench.store.values import wrong_value
+from mipnet.bench.store.values import wrong_key, wrong_value
 from mipnet.bench.tasks import FOLDERS, identity
 
 #: Parts of a record.
@@ -67,8 +67,7 @@ def read_records(folder: Path) -> Records:
     for name in dict.fromkeys(FOLDERS.values()):
         for path in json_files(folder / name):
             try:
-                record = read_json(path)
-                check_record(record, path.stem)
+                record = read_record(path)
             except FileNotFoundError:
                 continue
             except (StoreError, OSError) as error:
@@ -78,12 +77,27 @@ def read_records(folder: Path) -> Records:
     return records
 
 
-def move_damaged(folder: Path, records: Records) -> list[str]:
-    """Set aside every file that cannot be used; return a line for each."""
+def read_record(path: Path) -> dict[str, Any]:
+    """Read and check one record.
+
+    Raises
+    ------
+    StoreError
+        Saying what is wrong with it.
+    FileNotFoundError
+        When there is none.
+    """
+    record = read_json(path)
+    check_record(record, path.stem)
+    return dict(record)
+
+
+def move_damaged(folder: Path, damaged: Iterable[tuple[Path, str]]) -> list[str]:
+    """Set aside files that cannot be used, each with the reason; return a line for each."""
     lines = []
-    for path, reason in records.damaged:
-        target = set_aside(folder, path, reason)
+    for path, reason in damaged:
         where = path.relative_to(folder)
+        target = set_aside(folder, path, reason)
         lines.append(f"{where} set aside as {target.relative_to(folder)}: {reason}")
     return lines
 
@@ -120,6 +134,6 @@ def check_record(record: Any, name: str) -> None:
     if record["id"] != name or identity(record["kind"], record["key"]) != name:
         msg = "its content does not belong to its name; it was changed or copied"
         raise StoreError(msg)
-    wrong = wrong_value(record)
+    wrong = wrong_value(record) or wrong_key(record)
     if wrong:
         raise StoreError(wrong)

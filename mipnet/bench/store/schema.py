@@ -122,7 +122,7 @@ size_columns int Its columns.
 size_nonzeros int Entries of its matrix.
 inactive int Neurons that are never active under CROWN bounds.
 active int Neurons that are always active under CROWN bounds.
-m_min float Smallest big-M constant, max(-lower, upper), of unstable neurons.
+m_min float Smallest big-M constant, max(-lower, upper), of unstable neurons with a kink at zero.
 m_median float Median of those constants.
 m_max float Largest of those constants.
 """,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Key of the metadata of a table.
 METADATA = b"mipnet.bench"
+#: Those of pyarrow are also one of these.
+_ARROW_ERRORS = (OSError, ValueError, TypeError, KeyError, NotImplementedError, OverflowError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,10 +132,16 @@ def load(folder: Path | str) -> Results:
     place = Path(folder)
     tables = place / "cells.parquet"
     if (place / PLAN).exists():
-        if tables.exists() and _metadata(tables).get("stamp") == _stamp(place):
-            return _read_tables(place)
         read_plan(place)
+        notes = []
+        try:
+            if tables.exists() and _metadata(tables).get("stamp") == _stamp(place):
+                return _read_tables(place)
+        except StoreError as error:
+            # What the tables were made of is here.
+            notes.append(f"left out: {error}")
         found = gather([place], move=False)
+        found.notes[:0] = notes
         frames = {n: _frame(_arrow(found.tables[n], c, {})) for n, c in TABLES.items()}
         return _results(found, frames)
     if tables.exists():
@@ -179,11 +187,9 @@ def _read_tables(folder: Path) -> Results:
             frames[name] = _frame(_arrow([], columns, {}))
             continue
         try:
-            table = parquet.read_table(path)
-        except (OSError, ValueError) as error:
-            msg = f"{path} is no readable table ({error}); collect the results again"
-            raise StoreError(msg) from error
-        frames[name] = _frame(_complete(table, columns))
+            frames[name] = _frame(_complete(parquet.read_table(path), columns))
+        except _ARROW_ERRORS as error:
+            raise StoreError(_unreadable(path, error)) from error
     return _bundle(
         frames,
         plan=about.get("plan", {}),
@@ -197,14 +203,21 @@ def _metadata(path: Path) -> dict[str, Any]:
     _, parquet = _pyarrow()
     try:
         found = parquet.read_schema(path).metadata or {}
-        about: dict[str, Any] = json.loads(found.get(METADATA, b"{}"))
-    except (OSError, ValueError) as error:
-        msg = f"{path} is no readable table ({error}); collect the results again"
-        raise StoreError(msg) from error
-    if "schema" not in about:
+        about = json.loads(found.get(METADATA, b"{}"))
+    except (*_ARROW_ERRORS, RecursionError) as error:
+        raise StoreError(_unreadable(path, error)) from error
+    if not isinstance(about, dict) or "schema" not in about:
         msg = f"{path} was not written by mipnet bench: it names no schema version"
         raise StoreError(msg)
+    wanted = {"schema": int, "stamp": str, "plan": dict, "missing": int, "notes": list}
+    for name, kind in wanted.items():
+        if name in about and not isinstance(about[name], kind):
+            raise StoreError(_unreadable(path, f"its {name} is no {kind.__name__}"))
     return about
+
+
+def _unreadable(path: Path, why: object) -> str:
+    return f"{path} is no readable table ({why}); collect the results again"
 
 
 def _arrow(rows: list[dict[str, Any]], columns: Sequence[Column], metadata: Any) -> Any:
@@ -230,14 +243,22 @@ def _arrow(rows: list[dict[str, Any]], columns: Sequence[Column], metadata: Any)
 
 
 def _complete(table: Any, columns: Sequence[Column]) -> Any:
-    """Add the columns a table of an older release lacks, with missing values."""
+    """Add the columns a table of an older release lacks, with missing values.
+
+    Columns of another type are converted where no value changes, else refused.
+    """
     arrow, _ = _pyarrow()
     types = _types(arrow)
     for column in columns:
+        kind, place = types[column.type], table.column_names.index
         if column.name not in table.column_names:
-            table = table.append_column(
-                column.name, arrow.nulls(table.num_rows, types[column.type])
-            )
+            table = table.append_column(column.name, arrow.nulls(table.num_rows, kind))
+        elif table.schema.field(column.name).type != kind:
+            if column.type == "str":
+                msg = f"column {column.name!r} holds {table.schema.field(column.name).type}"
+                raise TypeError(msg)
+            cast = table.column(column.name).cast(kind)
+            table = table.set_column(place(column.name), column.name, cast)
     known = [column.name for column in columns]
     return table.select([*known, *(n for n in table.column_names if n not in known)])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from pathlib import PurePath
 from typing import Any
 
 from mipnet.bench.store.schema import ARTEFACTS, CELLS, COSTS, TRAJECTORIES, Column, Type
@@ -29,6 +30,17 @@ _RESULTS: Mapping[str, Mapping[str, Type]] = {
     "network": _types(ARTEFACTS),
     "mask": _types(ARTEFACTS),
     "cost": _types(COSTS),
+}
+#: What rows and later stages read of the keys.
+_KEYS: Mapping[str, Mapping[str, Any]] = {
+    "solve": {
+        **dict.fromkeys(("problem", "instance", "files", "solver", "needs"), dict),
+        "data": str | None,
+        **dict.fromkeys(("time_limit", "wall", "threads", "memory_mb"), int | float),
+    },
+    "network": {"needs": dict},
+    "mask": {"needs": dict, "options": dict, "finetune": dict | None},
+    "cost": {"needs": dict, "array": dict},
 }
 _PATH = _types(TRAJECTORIES)
 _LABELS = _types(CELLS + COSTS)
@@ -71,6 +83,24 @@ def wrong_value(record: Mapping[str, Any]) -> str:
         if name not in record["process"]
     )
     return next(chain(*found, missing, _wrong_path(record)), "")
+
+
+def wrong_key(record: Mapping[str, Any]) -> str:
+    """Say which part of the key, or of what later stages read, is missing; empty when none is."""
+    key, kind = record["key"], record["kind"]
+    for name, wanted in _KEYS[kind].items():
+        if not isinstance(key.get(name), wanted):
+            return f"key.{name} is missing or of a wrong type"
+    needed = key["needs"].get("network", "")
+    if not isinstance(needed, str) or (kind != "network" and not needed):
+        return "key.needs.network is missing or no string"
+    if kind == "solve" and not isinstance(key["solver"].get("name"), str):
+        return "key.solver.name is missing or no string"
+    if kind in {"network", "mask"} and record["status"] == "optimal":
+        file = record["result"].get("file")
+        if file is not None and not (isinstance(file, str) and file == PurePath(file).name):
+            return f"result.file must be the name of a file, not {_short(file)}"
+    return ""
 
 
 def wrong_provenance(run: Any) -> str:
