@@ -20,7 +20,7 @@ from mipnet.bench.plan.checks import seed as seed_check
 from mipnet.bench.plan.model import MaskSpec, NetworkSpec, ProblemSpec
 from mipnet.bench.plan.read_sources import data_name, take_training, unequal
 from mipnet.bench.plan.types import convert, plain
-from mipnet.bench.problems.base import PROBLEMS, Problem
+from mipnet.bench.problems.base import PROBLEMS, Misfit, Problem
 from mipnet.bench.registry import unknown_name
 from mipnet.errors import MipnetError
 from mipnet.network.readers import load
@@ -236,12 +236,12 @@ def _meet(
         own = data.get(name or "")
         whose = f" ({', '.join(n.name for n in asked)})" if asked else ""
         try:
-            wrong = [(path, f"{m}{whose}") for path, m in problem.misfits(own, outputs)]
-            wrong = wrong or [(("kind",), m) for m in _unlisted(problem, own)]
+            found: list[Misfit] = [(p, f"{m}{whose}") for p, m in problem.misfits(own, outputs)]
+            found = found or [(("kind",), message) for message in _unlisted(problem, own)]
         except Exception as error:
             # Somebody else's problem kind.
-            wrong = [(("kind",), f"{type(error).__name__}: {error}")]
-        for path, message in wrong:
+            found = [(("kind",), f"{type(error).__name__}: {error}")]
+        for path, message in found:
             key = str(path[0])
             value = getattr(problem, key, None)
             table.fault(message, *(path if len(path) > 1 else table.place(key, value)))

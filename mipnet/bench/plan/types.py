@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterable, Mapping
 from datetime import date, time
 from pathlib import Path
+from types import GenericAlias
 from typing import Any, Literal, Union, get_args, get_origin
 
 _WORDS: dict[Any, str] = {
@@ -90,7 +91,7 @@ def _plain(option: Any) -> Any:
     if issubclass(origin, Mapping):
         return dict
     inner = plain(get_args(option)[0])
-    return None if inner is None else tuple[inner, ...]
+    return None if inner is None else GenericAlias(tuple, (inner, ...))
 
 
 def _options(hint: Any) -> tuple[Any, ...]:

@@ -250,15 +250,18 @@ def _complete(table: Any, columns: Sequence[Column]) -> Any:
     arrow, _ = _pyarrow()
     types = _types(arrow)
     for column in columns:
-        kind, place = types[column.type], table.column_names.index
-        if column.name not in table.column_names:
+        kind, at = types[column.type], table.schema.get_field_index(column.name)
+        if at < 0:
             table = table.append_column(column.name, arrow.nulls(table.num_rows, kind))
-        elif table.schema.field(column.name).type != kind:
-            if column.type == "str":
-                msg = f"column {column.name!r} holds {table.schema.field(column.name).type}"
+            continue
+        stored = table.schema.field(at).type
+        if stored != kind:
+            inner = stored.value_type if arrow.types.is_dictionary(stored) else stored
+            if column.type == "str" and str(inner) not in {"string", "large_string", "null"}:
+                # A number would become text without a word.
+                msg = f"column {column.name!r} holds {stored}"
                 raise TypeError(msg)
-            cast = table.column(column.name).cast(kind)
-            table = table.set_column(place(column.name), column.name, cast)
+            table = table.set_column(at, column.name, table.column(at).cast(kind))
     known = [column.name for column in columns]
     return table.select([*known, *(n for n in table.column_names if n not in known)])
 
