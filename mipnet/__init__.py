@@ -59,6 +59,7 @@ _PUBLIC = {
     "testing": "mipnet.testing",
     "learning": "mipnet.learning",
     "add_trust_region": "mipnet.learning",
+    "select_network": "mipnet.learning",
 }
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from mipnet.embedding import solve as solve
     from mipnet.embedding.oracle import add_oracle as add_oracle
     from mipnet.learning import add_trust_region as add_trust_region
+    from mipnet.learning import select_network as select_network
     from mipnet.network import Network as Network
     from mipnet.network.readers import load as load
     from mipnet.network.writers import save as save
@@ -143,6 +145,7 @@ __all__ = [
     "robust_accuracy",
     "save",
     "save_bounds",
+    "select_network",
     "solve",
     "testing",
     "to_onnx",

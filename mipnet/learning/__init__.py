@@ -5,5 +5,16 @@ from mipnet.learning.density import DensityRegion
 from mipnet.learning.forest import IsolationRegion
 from mipnet.learning.hull import ConvexHull
 from mipnet.learning.region import TrustRegion
+from mipnet.learning.select import select_network
+from mipnet.learning.selection import Selection, Trial
 
-__all__ = ["ConvexHull", "DensityRegion", "IsolationRegion", "TrustRegion", "add_trust_region"]
+__all__ = [
+    "ConvexHull",
+    "DensityRegion",
+    "IsolationRegion",
+    "Selection",
+    "Trial",
+    "TrustRegion",
+    "add_trust_region",
+    "select_network",
+]
