@@ -30,6 +30,7 @@ FLOORS = {
     "formulations": 1,
     "mipnet.graph": 1,
     "mipnet.errors": 1,
+    "mipnet.arguments": 1,
     "mipnet.rounding": 1,
     "mipnet.clocks": 1,
     "mipnet.plugins": 1,

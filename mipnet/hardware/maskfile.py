@@ -72,6 +72,11 @@ def load_masks(path: str | os.PathLike[str]) -> Mask | dict[str, tuple[AnyMask, 
         for i, entry in enumerate(header["masks"]):
             name = str(entry["name"])
             masks[name] = (*masks.get(name, ()), _mask(entry, str(i), arrays))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        msg = f"cannot read masks {os.fspath(path)!r}: {error}"
+        raise MaskError(msg) from error
     except (MaskError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"cannot read masks {os.fspath(path)!r}: {error or repr(error)}"
         raise MaskError(msg) from error

@@ -8,7 +8,8 @@ from mipnet.pruning.compact import compact
 from mipnet.pruning.compensate import mean_shifts
 from mipnet.pruning.data import Data
 from mipnet.pruning.job import Choice, Job
-from mipnet.pruning.mask import LayerMask, Mask, Provenance
+from mipnet.pruning.mask import LayerMask, Mask
+from mipnet.pruning.provenance import Provenance
 from mipnet.pruning.registry import describe_methods, prune, pruner, pruners, register_pruner
 from mipnet.pruning.report import LayerReport, PruneReport, PruneResult
 from mipnet.pruning.saving import save_result

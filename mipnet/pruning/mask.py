@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from math import prod
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import numbers, require
 from mipnet.errors import MaskError
 from mipnet.network import Network
 from mipnet.pruning.fitting import misfits, no_units
-from mipnet.pruning.tiles import tile_grids, tile_size
+from mipnet.pruning.provenance import Provenance
+from mipnet.pruning.tiles import grid_counts, tile_grids, tile_size
 from mipnet.pruning.units import unit_of
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-
-def software_versions() -> dict[str, str]:
-    """Versions of mipnet, numpy and Python."""
-    try:
-        own = version("mipnet")
-    except PackageNotFoundError:
-        own = "not installed"
-    return {"mipnet": own, "numpy": np.__version__, "python": platform.python_version()}
+#: No layer has more units than this.
+WIDEST = 2**31 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +65,14 @@ class LayerMask:
     tile: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 0:
-            msg = f"width must be a whole number, not {self.width!r}"
+        whole = isinstance(self.width, int) and not isinstance(self.width, bool)
+        if not whole or not 0 <= self.width <= WIDEST:
+            msg = f"width must be a whole number from 0 to {WIDEST}, not {self.width!r}"
             raise MaskError(msg)
+        require(self.unit, str, "the kind of unit", MaskError)
         object.__setattr__(self, "kept", _indices(self.kept, self.width))
-        for name, size in (("compensation", len(self.removed)), ("scores", self.width)):
+        # Lists as long as the width are made on use only: a damaged file may claim any width.
+        for name, size in (("compensation", self.width - self.kept.size), ("scores", self.width)):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _floats(name, value, size))
@@ -84,7 +81,7 @@ class LayerMask:
             msg = f"compensation of neuron {neuron} is not finite"
             raise MaskError(msg)
         if self.shape is not None:
-            object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+            object.__setattr__(self, "shape", _shape(self.shape))
         if self.tile is not None:
             object.__setattr__(self, "tile", tile_size(self.tile))
         if (self.unit == "tile") != (self.tile is not None):
@@ -92,6 +89,10 @@ class LayerMask:
             raise MaskError(msg)
         if self.unit == "tile" and self.compensation is not None:
             msg = "tiles are blocks of weights: there is nothing to compensate for each of them"
+            raise MaskError(msg)
+        if self.shape is not None and self.width != (width := _units(self.shape, self.tile)):
+            msg = f"a weight of shape {self.shape} has {width} units of kind {self.unit!r}, not "
+            msg += f"{self.width}"
             raise MaskError(msg)
 
     @property
@@ -103,49 +104,6 @@ class LayerMask:
     def keep(self) -> npt.NDArray[np.bool_]:
         """Kept units as a boolean array, shape (width,)."""
         return np.isin(np.arange(self.width), self.kept)
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a mask came from.
-
-    Attributes
-    ----------
-    fingerprint : str
-        :attr:`Network.fingerprint` of the network the mask was made for.
-    method : str
-        Registered name of the method; ``"manual"`` for masks made by hand.
-    options : mapping
-        Parameters of the method; anything JSON can hold.
-    seed : int, optional
-        Seed of the random generator.
-    data_hash : str, optional
-        SHA-256 of the calibration data.
-    versions : mapping of str to str
-        Versions of the software that made the mask.
-    """
-
-    fingerprint: str
-    method: str = "manual"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    seed: int | None = None
-    data_hash: str | None = None
-    versions: Mapping[str, str] = field(default_factory=software_versions)
-
-    def __post_init__(self) -> None:
-        for name, types in (
-            ("fingerprint", str),
-            ("method", str),
-            ("options", Mapping),
-            ("seed", int | None),
-            ("data_hash", str | None),
-            ("versions", Mapping),
-        ):
-            if not isinstance(getattr(self, name), types):
-                msg = f"provenance: {name} cannot be {getattr(self, name)!r}"
-                raise MaskError(msg)
-        object.__setattr__(self, "options", _plain(self.options))
-        object.__setattr__(self, "versions", {str(k): str(v) for k, v in self.versions.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,10 +137,14 @@ class Mask:
     bias: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        require(self.layers, Mapping, "layers", MaskError)
+        for name, layer in self.layers.items():
+            require(layer, LayerMask, f"what a mask holds of layer {name!r}", MaskError)
+        require(self.provenance, Provenance, "provenance", MaskError)
         object.__setattr__(self, "layers", dict(self.layers))
         shifts = {}
-        for name, values in self.bias.items():
-            shifts[name] = _floats(f"bias of layer {name!r}", values, np.size(values))
+        for name, values in require(self.bias, Mapping, "bias", MaskError).items():
+            shifts[name] = _floats(f"bias of layer {name!r}", values, None)
             if not np.isfinite(shifts[name]).all():
                 msg = f"layer {name!r}: what is added to its bias is not finite"
                 raise MaskError(msg)
@@ -228,7 +190,11 @@ class Mask:
             When a layer or a unit does not exist or cannot be removed, or layers whose units fall
             together disagree.
         """
-        compensation, scores = compensation or {}, scores or {}
+        require(network, Network, "network", MaskError)
+        compensation, scores, bias = compensation or {}, scores or {}, bias or {}
+        for what, given in (("kept units", kept), ("compensation", compensation),
+                            ("scores", scores), ("bias", bias)):  # fmt: skip
+            require(given, Mapping, f"{what}, by layer,", MaskError)
         grids = {} if tile is None else tile_grids(network, tile)
         layers = {}
         for name in dict.fromkeys((*kept, *compensation, *scores)):
@@ -248,8 +214,7 @@ class Mask:
                 shape=network.by_name[name].layer.parameters[0].shape,
                 tile=grids[name].tile if grids else None,
             )
-        shifts = {name: np.asarray(values, np.float64) for name, values in (bias or {}).items()}
-        mask = Mask(layers, Provenance(network.fingerprint, **provenance), shifts)
+        mask = Mask(layers, Provenance(network.fingerprint, **provenance), cast("Any", bias))
         mask.check(network)
         return mask
 
@@ -268,7 +233,7 @@ class Mask:
         MaskError
             Listing everything that differs.
         """
-        problems = misfits(self, network)
+        problems = misfits(self, require(network, Network, "network", MaskError))
         if same_weights and self.provenance.fingerprint != network.fingerprint:
             problems.append(
                 f"the mask was made for model {self.provenance.fingerprint[:12]}..., this is "
@@ -310,8 +275,8 @@ class Mask:
         Raises
         ------
         MaskError
-            When the file is no mask, is damaged or has a version this release does not know, or
-            the mask does not fit the network.
+            When the file is no mask, is damaged (it holds a checksum) or has a version this
+            release does not know, or the mask does not fit the network.
         FileNotFoundError
             When there is no such file.
         """
@@ -333,7 +298,11 @@ def layer_mask(name: str, **fields: Any) -> LayerMask:
 
 
 def _indices(kept: npt.ArrayLike, width: int) -> Indices:
-    values = np.asarray(kept)
+    try:
+        values = np.asarray(kept)
+    except ValueError as error:
+        msg = f"kept units must be one array of bool or int: {error}"
+        raise MaskError(msg) from error
     if values.dtype == np.bool_:
         if values.shape != (width,):
             msg = f"a boolean mask must have shape ({width},), not {values.shape}"
@@ -352,29 +321,27 @@ def _indices(kept: npt.ArrayLike, width: int) -> Indices:
     return result
 
 
-def _floats(name: str, value: npt.ArrayLike, size: int) -> Array:
-    array = np.array(value, dtype=np.float64)
+def _shape(shape: Any) -> tuple[int, ...]:
+    """Shape of a weight: two axes or more, none empty."""
+    sides = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else ()
+    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in sides)
+    if len(sides) < 2 or not whole or min(sides) < 0:
+        msg = f"the shape of a weight is two whole numbers or more, not {shape!r}"
+        raise MaskError(msg)
+    return tuple(int(n) for n in sides)
+
+
+def _units(shape: tuple[int, ...], tile: tuple[int, int] | None) -> int:
+    """Units of a weight."""
+    return shape[0] if tile is None else prod(grid_counts((prod(shape[1:]), shape[0]), tile))
+
+
+def _floats(name: str, value: npt.ArrayLike, size: int | None) -> Array:
+    array = numbers(value, name, MaskError)
+    size = array.size if size is None else size
     if array.shape != (size,) or np.isnan(array).any():
         nan = f"; NaN at {np.flatnonzero(np.isnan(array))[0]}" if np.isnan(array).any() else ""
         msg = f"{name} must be {size} numbers, got shape {array.shape}{nan}"
         raise MaskError(msg)
     array.flags.writeable = False
     return array
-
-
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy of options as JSON would give it back."""
-    try:
-        text = json.dumps(dict(options), allow_nan=False, default=_scalar)
-    except (TypeError, ValueError) as error:
-        msg = f"options must be plain JSON values: {error}"
-        raise MaskError(msg) from error
-    result: dict[str, Any] = json.loads(text)
-    return result
-
-
-def _scalar(value: object) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    msg = f"{value!r} is of type {type(value).__name__}"
-    raise TypeError(msg)

@@ -3,11 +3,14 @@
 Arrays are ``kept/<layer>`` (int64) and, where present, ``scores/<layer>``,
 ``compensation/<layer>`` and ``bias/<layer>`` (float64). The metadata entry ``mipnet.mask`` is a
 JSON object with ``version``, ``layers`` (``width`` and ``unit`` of each, ``shape`` of its weight
-and size of a ``tile`` where known) and ``provenance``. Version 1 had no shapes, tiles and biases.
+and size of a ``tile`` where known), ``provenance`` and ``checksum``: the SHA-256 of the header
+without it as JSON with sorted keys, then of name, type, shape and bytes of each array, by name.
+Version 1 had no shapes, tiles and biases, version 2 no checksum.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -20,13 +23,15 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialise
 
+from mipnet.arguments import require
 from mipnet.errors import MaskError
 from mipnet.network.writers.base import replace_file
-from mipnet.pruning.mask import LayerMask, Mask, Provenance, layer_mask
+from mipnet.pruning.mask import LayerMask, Mask, layer_mask
+from mipnet.pruning.provenance import Provenance
 
 FORMAT = "mipnet.mask"
-VERSION = 2
-READABLE = (1, 2)
+VERSION = 3
+READABLE = (1, 2, 3)
 PARTS = {"kept": np.int64, "scores": np.float64, "compensation": np.float64}
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -34,6 +39,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 def write_mask(mask: Mask, path: str | os.PathLike[str]) -> None:
     """Write a mask; an existing file is replaced once the new one is complete."""
+    require(path, (str, os.PathLike), "the path of a mask", MaskError)
     replace_file(Path(path), mask_content(mask))
 
 
@@ -51,6 +57,7 @@ def mask_content(mask: Mask) -> bytes:
         "layers": {name: _entry(layer) for name, layer in mask.layers.items()},
         "provenance": asdict(mask.provenance),
     }
+    header["checksum"] = _checksum(header, arrays)
     return serialise(arrays, {FORMAT: json.dumps(header, allow_nan=False)})
 
 
@@ -64,10 +71,12 @@ def read_mask(path: str | os.PathLike[str]) -> Mask:
     FileNotFoundError
         When there is no such file.
     """
+    require(path, (str, os.PathLike), "the path of a mask", MaskError)
     try:
         with safe_open(Path(path), framework="numpy") as file:
             header = _header(file.metadata())
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        _verify(header, arrays)
         bias = {
             name.removeprefix("bias/"): _typed(name, arrays.pop(name), np.float64)
             for name in list(arrays)
@@ -77,6 +86,12 @@ def read_mask(path: str | os.PathLike[str]) -> Mask:
         return Mask(layers, Provenance(**header["provenance"]), bias)
     except MaskError as error:
         msg = f"cannot read mask {os.fspath(path)!r}: {error}"
+        raise MaskError(msg) from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        why = "it is a folder" if Path(path).is_dir() else str(error)
+        msg = f"cannot read mask {os.fspath(path)!r}: {why}"
         raise MaskError(msg) from error
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"cannot read mask {os.fspath(path)!r}: the file is damaged ({error!r})"
@@ -90,10 +105,29 @@ def _header(metadata: Mapping[str, str] | None) -> dict[str, Any]:
         raise MaskError(msg)
     header: dict[str, Any] = json.loads(text)
     if header["version"] not in READABLE:
-        known = " and ".join(map(str, READABLE))
+        known = ", ".join(map(str, READABLE))
         msg = f"it has format version {header['version']}; this release reads {known}"
         raise MaskError(msg)
     return header
+
+
+def _verify(header: Mapping[str, Any], arrays: Arrays) -> None:
+    """Raise where the content is not what was written."""
+    if header["version"] < 3 and "checksum" not in header:
+        return
+    if header["checksum"] != _checksum(header, arrays):
+        msg = "the file is damaged: its checksum does not match; make the mask anew"
+        raise MaskError(msg)
+
+
+def _checksum(header: Mapping[str, Any], arrays: Arrays) -> str:
+    rest = {key: value for key, value in header.items() if key != "checksum"}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
+    for name, values in sorted(arrays.items()):
+        little = values.dtype.newbyteorder("<")
+        digest.update(json.dumps([name, little.str, values.shape]).encode())
+        digest.update(np.ascontiguousarray(values, dtype=little).tobytes())
+    return digest.hexdigest()
 
 
 def _layers(entries: Mapping[str, Mapping[str, Any]], arrays: Arrays) -> dict[str, LayerMask]:

@@ -78,3 +78,8 @@ def test_other_files(tmp_path: Path) -> None:
         load_masks(tmp_path / "absent.safetensors")
     with pytest.raises(MaskError, match="no mask"):
         save_masks({"a": np.ones(3)}, tmp_path / "m.safetensors")
+
+
+def test_a_folder_is_no_file_of_masks(tmp_path):
+    with pytest.raises(MaskError, match="cannot read masks"):
+        load_masks(tmp_path)

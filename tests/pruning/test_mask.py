@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from pruning_cases import masked_networks, mlp
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -13,13 +14,16 @@ from mipnet.pruning import LayerMask, Mask, Provenance, prune
 NET = mlp(3, 5, 4, 2)
 
 
-def rewritten(path, *, header=None, arrays=None, drop=()):
+def rewritten(path, *, header=None, arrays=None, drop=(), checksum=None):
     """Change a mask file: header entries, arrays to set, arrays to drop."""
     with safe_open(path, framework="numpy") as file:
         meta = file.metadata()
         held = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     held = {k: v for k, v in (held | (arrays or {})).items() if k not in drop}
-    meta = {"mipnet.mask": json.dumps(json.loads(meta["mipnet.mask"]) | (header or {}))}
+    # As version 2 wrote it, without a checksum, so that what is inside is looked at.
+    entries = json.loads(meta["mipnet.mask"]) | {"version": 2} | (header or {})
+    entries.pop("checksum", None) if checksum is None else entries.update(checksum=checksum)
+    meta = {"mipnet.mask": json.dumps(entries)}
     save_file(held, path, meta)
     return path
 
@@ -159,10 +163,24 @@ def test_damaged_files_are_refused(file):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"header": {"version": 99}}, "format version 99; this release reads 1 and 2"),
+        ({"header": {"version": 99}}, "format version 99; this release reads 1, 2, 3"),
         ({"header": {"layers": {"affine0": {"width": 3, "unit": "neuron"}}}}, "index 4"),
         ({"header": {"layers": {"affine0": {"width": "5", "unit": "neuron"}}}}, "width"),
         ({"header": {"layers": [1]}}, "damaged"),
+        ({"header": {"layers": {"affine0": {"width": 10**12, "unit": "neuron"}}}}, "width must be"),
+        (
+            {
+                "header": {"layers": {"affine0": {"width": 9, "unit": "neuron", "shape": [5, 3]}}},
+                "drop": ["compensation/affine0"],
+            },
+            r"a weight of shape \(5, 3\) has 5 units of kind 'neuron', not 9",
+        ),
+        (
+            {"header": {"layers": {"affine0": {"width": 5, "unit": "neuron", "shape": "wide"}}}},
+            "the shape of a weight",
+        ),
+        ({"header": {"version": 3}}, "checksum"),
+        ({"checksum": "0" * 64}, "checksum does not match"),
         ({"header": {"provenance": {}}}, "damaged"),
         ({"header": {"provenance": {"fingerprint": 3}}}, "fingerprint"),
         ({"header": {"provenance": {"fingerprint": "a", "extra": 3}}}, "damaged"),
@@ -177,6 +195,60 @@ def test_tampered_files_are_refused(file, change, match):
     Mask.load(file)
     with pytest.raises(MaskError, match=match):
         Mask.load(rewritten(file, **change))
+
+
+def test_files_of_earlier_versions_are_read(file):
+    wanted = Mask.load(file)
+    for version in (2, 1):
+        found = Mask.load(rewritten(file, header={"version": version}))
+        np.testing.assert_array_equal(found.layers["affine0"].kept, wanted.layers["affine0"].kept)
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_no_changed_byte_goes_unnoticed(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("mask") / "m"
+    kept = data.draw(st.sets(st.integers(0, 4), min_size=1))
+    mask = Mask.from_kept(NET, {"affine0": sorted(kept)}, scores={"affine0": np.arange(5.0)})
+    mask.save(path)
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    try:
+        again = Mask.load(path)
+    except MaskError:
+        return
+    # Spaces that pad the header of safetensors mean nothing.
+    again.check(NET)
+    assert again.provenance == mask.provenance
+    assert again.layers["affine0"].kept.tolist() == sorted(kept)
+    np.testing.assert_array_equal(again.layers["affine0"].scores, np.arange(5.0))
+
+
+def test_a_shifted_index_is_noticed(tmp_path):
+    Mask.from_kept(NET, {"affine0": [0, 2, 4]}).save(tmp_path / "m")
+    content = (tmp_path / "m").read_bytes()
+    good, bad = (np.array(kept, "<i8").tobytes() for kept in ([0, 2, 4], [0, 1, 4]))
+    assert content.count(good) == 1
+    (tmp_path / "m").write_bytes(content.replace(good, bad))
+    with pytest.raises(MaskError, match="checksum does not match"):
+        Mask.load(tmp_path / "m")
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    with pytest.raises(MaskError, match="it is a folder"):
+        Mask.load(tmp_path)
+    for path in (3, None, [1]):
+        with pytest.raises(MaskError, match="path of a mask"):
+            Mask.load(path)
+
+
+def test_no_memory_is_spent_on_a_claimed_width():
+    layer = LayerMask([0], 2**31 - 1)
+    assert Mask({"affine0": layer}, Provenance("0" * 64)).kept_share < 1e-8
+    with pytest.raises(MaskError, match="5 units, the mask has 2147483647"):
+        Mask({"affine0": layer}, Provenance("0" * 64)).check(NET)
 
 
 def test_options_must_be_plain_data():
