@@ -82,17 +82,20 @@ def command(
     """
     from mipnet.certify import budget_of
     from mipnet.network.readers import load
+    from mipnet.network.writers.base import check_folder
     from mipnet.pruning import prune, save_result
-    from mipnet.pruning.registry import default_keep
 
     if keep is not None and budget is not None:
         msg = "give --keep or --budget, not both"
         raise click.UsageError(msg)
+    # Training may take hours: what cannot be written is said before.
+    for target in (mask_path, network_path):
+        check_folder(target or mask_path)
     network = load(path)
     result = prune(
         network,
         method,
-        default_keep(method) if keep is None else keep,
+        "auto" if keep is None else keep,
         data,
         budget=None if budget is None else budget_of(network, *budget, array, (lower, upper)),
         random_state=seed,

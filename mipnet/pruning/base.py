@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from mipnet.pruning.budget import check_scope
 from mipnet.pruning.budgets import Budget, Keep, as_budget
 from mipnet.pruning.compact import compact
 from mipnet.pruning.compensate import COMPENSATIONS, mean_shifts
-from mipnet.pruning.data import Data
+from mipnet.pruning.data import Data, as_network, parts
 from mipnet.pruning.job import Choice, Job
 from mipnet.pruning.mask import Mask
 from mipnet.pruning.report import PruneResult, prune_report
@@ -28,6 +28,9 @@ from mipnet.pruning.selection import Units, tile_of
 from mipnet.pruning.units import prunable_layers, units_of
 
 Array = npt.NDArray[np.float64]
+
+#: Fraction of units to keep: None for a rule of the method, "auto" for that or half.
+Share = float | Literal["auto"] | None
 
 __all__ = ["NEEDS", "Array", "Choice", "Job", "Pruner", "check_options"]
 
@@ -157,7 +160,8 @@ class Pruner(ABC):
         budget: float | Budget | None = None,
         *,
         y: npt.ArrayLike | None = None,
-        keep: float | None = 0.5,
+        keep: Share = "auto",
+        input_shape: Sequence[int] | None = None,
     ) -> PruneResult:
         """Score, select, compact and check.
 
@@ -171,11 +175,14 @@ class Pruner(ABC):
             What the network may cost, such as ``Parameters(1000)``; a number is ``keep``.
         y : array, shape (batch,) or (batch, n_outputs), optional
             Class labels 0, 1, ... or regression targets, for methods that train.
-        keep : float or None
+        keep : float, None or "auto"
             Fraction of units to keep, in [0, 1]. Counts are rounded to the nearest whole number,
             halves up, and are at least 1 per layer while ``keep > 0``; 0 removes every removable
             unit and leaves a constant network. None leaves it to a method that has a rule of its
-            own (:attr:`decides`).
+            own (:attr:`decides`); ``auto`` does so where there is one, and keeps half elsewhere.
+        input_shape : sequence of int, optional
+            Of one input, where neither the network nor the data tell it: torch modules that begin
+            with a convolution, without data.
 
         Returns
         -------
@@ -187,8 +194,11 @@ class Pruner(ABC):
             When nothing can be removed, the budget cannot be met, data are missing or unusable,
             an option is unknown, or the scores do not fit.
         """
-        net = _as_network(network)
-        job = self._job(net, Data.of(net, data, y), as_budget(budget, keep))
+        inputs, targets = parts(data, y)
+        net = as_network(network, inputs, input_shape)
+        if keep == "auto":
+            keep = None if self.decides else 0.5
+        job = self._job(net, Data.checked(net, inputs, targets), as_budget(budget, keep))
         times = [time.perf_counter()]
         choice = self.choose(job)
         times.append(time.perf_counter())
@@ -321,14 +331,6 @@ def check_options(method: type[Pruner], options: Mapping[str, Any]) -> None:
     if unknown:
         msg = f"method {method.name!r} has no options {unknown}; it has {', '.join(known)}"
         raise MaskError(msg)
-
-
-def _as_network(network: object) -> Network:
-    if isinstance(network, Network):
-        return network
-    from mipnet.network.readers import load
-
-    return load(network)
 
 
 def _checked(scores: Mapping[str, npt.ArrayLike], widths: Mapping[str, int]) -> dict[str, Array]:

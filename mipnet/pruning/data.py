@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.errors import MaskError, NetworkError
+from mipnet.errors import MaskError, MipnetError, NetworkError
 from mipnet.network import Network
 
 Array = npt.NDArray[np.float64]
@@ -52,21 +53,14 @@ class Data:
             When inputs are empty, not finite or of another width than the network's, or there is
             not one target for each of them.
         """
-        if isinstance(data, Data):
-            data, y = data.X, data.y if y is None else y
-        if isinstance(data, str | os.PathLike):
-            data = read_npz(data)
-        if isinstance(data, Mapping):
-            if "X" not in data:
-                msg = f"data need an entry X (inputs); there are {sorted(map(str, data))}"
-                raise MaskError(msg)
-            y = data.get("y") if y is None else y
-            data = data["X"]
-        elif isinstance(data, tuple) and len(data) == 2:
-            data, y = data[0], data[1] if y is None else y
-        if data is None:
+        return Data.checked(network, *parts(data, y))
+
+    @staticmethod
+    def checked(network: Network, X: Any, y: npt.ArrayLike | None = None) -> Data:
+        """Check inputs and targets, each as an array, against a network; see :meth:`of`."""
+        if X is None:
             return Data(None, None if y is None else np.asarray(y))
-        inputs = _inputs(network, data)
+        inputs = _inputs(network, X)
         return Data(inputs, None if y is None else _targets(y, len(inputs)))
 
     @property
@@ -80,6 +74,64 @@ class Data:
                 digest.update(repr(values.shape).encode())
                 digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
         return digest.hexdigest()
+
+
+def parts(data: Any, y: npt.ArrayLike | None = None) -> tuple[Any, npt.ArrayLike | None]:
+    """Take inputs and targets out of the ways to give them (:meth:`Data.of`), unchecked."""
+    if isinstance(data, Data):
+        return data.X, data.y if y is None else y
+    if isinstance(data, str | os.PathLike):
+        data = read_npz(data)
+    if isinstance(data, Mapping):
+        if "X" not in data:
+            msg = f"data need an entry X (inputs); there are {sorted(map(str, data))}"
+            raise MaskError(msg)
+        return data["X"], data.get("y") if y is None else y
+    if isinstance(data, tuple) and len(data) == 2:
+        return data[0], data[1] if y is None else y
+    return data, y
+
+
+def as_network(source: object, inputs: Any, input_shape: Sequence[int] | None = None) -> Network:
+    """Network of whatever :func:`~mipnet.network.readers.load` reads.
+
+    Parameters
+    ----------
+    source : object
+    inputs : array or None
+        Calibration inputs: they tell the shape of an input where the source does not, as a torch
+        module that begins with a convolution.
+    input_shape : sequence of int, optional
+
+    Raises
+    ------
+    MaskError
+        When a network has another shape.
+    """
+    if isinstance(source, Network):
+        if input_shape is not None and tuple(input_shape) != source.input_shape:
+            msg = f"the network takes inputs of shape {source.input_shape}, not {input_shape}"
+            raise MaskError(msg)
+        return source
+    from mipnet.network.readers import load
+
+    if input_shape is not None:
+        return load(source, input_shape=tuple(input_shape))
+    try:
+        item = np.shape(inputs)[1:]
+    except ValueError:  # ragged; the check of the data says so
+        item = ()
+    with suppress(MipnetError):
+        # An object may take a vector as well as an image; files mostly say what they take.
+        if len(item) > 1 and not isinstance(source, str | os.PathLike):
+            return load(source, input_shape=item)
+    try:
+        return load(source)
+    except MipnetError:
+        with suppress(MipnetError):
+            if len(item) > 1:
+                return load(source, input_shape=item)
+        raise
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy.typing as npt
 
+from mipnet.arguments import require
 from mipnet.errors import MaskError
 from mipnet.plugins import faults_of, load_group
-from mipnet.pruning.base import NEEDS, Pruner, check_options
+from mipnet.pruning.base import NEEDS, Pruner, Share, check_options
 from mipnet.pruning.budgets import Budget
 from mipnet.pruning.report import PruneResult
 
@@ -81,11 +82,6 @@ def describe_methods() -> list[dict[str, Any]]:
     return found
 
 
-def default_keep(method: str) -> float | None:
-    """Fraction of units kept when nobody says how much: half, or None for a rule of its own."""
-    return None if pruner(method).decides else 0.5
-
-
 def pruner(method: str, **options: Any) -> Pruner:
     """Return the method of that name with the given options.
 
@@ -94,6 +90,7 @@ def pruner(method: str, **options: Any) -> Pruner:
     MaskError
         When the method or an option is unknown; the message lists what there is.
     """
+    require(method, str, "the name of a method", MaskError)
     if method not in PRUNERS and method not in pruners():
         known = ", ".join(pruners())
         msg = f"unknown pruning method {method!r}; registered: {known}{faults_of(GROUP)}"
@@ -105,12 +102,13 @@ def pruner(method: str, **options: Any) -> Pruner:
 def prune(
     network: object,
     method: str,
-    keep: float | None = 0.5,
+    keep: Share = "auto",
     data: object = None,
     y: npt.ArrayLike | None = None,
     *,
     budget: float | Budget | None = None,
     random_state: int | None = 0,
+    input_shape: Sequence[int] | None = None,
     **options: Any,
 ) -> PruneResult:
     """Prune a network by a registered method.
@@ -120,9 +118,10 @@ def prune(
     network : Network, or anything :func:`mipnet.network.readers.load` reads
     method : str
         One of :func:`pruners`.
-    keep : float or None
+    keep : float, None or "auto"
         Fraction of units to keep, in [0, 1]; rounding as in :meth:`Pruner.fit`. None leaves it to
-        a method with a rule of its own.
+        a method with a rule of its own; ``auto`` does so where there is one, and keeps half
+        elsewhere, as ``mipnet prune`` without ``--keep``.
     data : array, (X, y), mapping, path of an .npz file, or None
         Calibration or training data, for methods that need them
         (:class:`~mipnet.pruning.data.Data`).
@@ -132,6 +131,8 @@ def prune(
         In place of ``keep``: what the pruned network may cost, such as ``Parameters(1000)``.
     random_state : int or None
         Seed.
+    input_shape : sequence of int, optional
+        Of one input, where neither network nor data tell it; see :meth:`Pruner.fit`.
     **options
         Parameters of the method, ``scope`` ("layer" or "global") among them.
 
@@ -156,7 +157,7 @@ def prune(
       affine0: units 3 -> 2, parameters 12 -> 8
     """
     chosen = pruner(method, random_state=random_state, **options)
-    return chosen.fit(network, data, budget, y=y, keep=keep)
+    return chosen.fit(network, data, budget, y=y, keep=keep, input_shape=input_shape)
 
 
 def _cost(needs: frozenset[str]) -> str:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from mipnet.network.writers import save
-from mipnet.network.writers.base import replace_file
+from mipnet.network.writers.base import check_folder, replace_file
 from mipnet.pruning.maskfile import mask_content
 from mipnet.pruning.report import PruneResult
 
@@ -32,8 +32,12 @@ def save_result(
         When the ending is unknown.
     UnsupportedError
         When the format cannot hold the network.
+    FileNotFoundError
+        When a folder to write to does not exist.
     """
     content = mask_content(result.mask)
+    for target in (mask, network or mask):
+        check_folder(Path(target))
     if network is not None:
         save(result.network, network)
     replace_file(Path(mask), content)

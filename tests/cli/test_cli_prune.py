@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from mipnet.cli import main
 from mipnet.network.readers import load
 from mipnet.network.writers import save_npz
-from mipnet.pruning import Mask, compact, pruners, train_mlp
+from mipnet.pruning import Mask, compact, prune, pruners, save_result, train_mlp
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(60, 4)), np.arange(60) % 3
@@ -113,6 +113,37 @@ def test_bad_requests_write_nothing(files, tmp_path, arguments, message, monkeyp
     done = run("prune", files / "net.npz", *arguments, "-o", "mask")
     assert done.exit_code == 2
     assert message in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_keep_the_command_does_as_the_function(files, tmp_path):
+    net = load(files / "net.npz")
+    for method, options in (("magnitude", {}), ("sasp", {"tile": 2}), ("spr", {"epochs": 1})):
+        given = [("--option", f"{name}={value}") for name, value in options.items()]
+        done = run("prune", files / "net.npz", "--method", method, "--data", files / "data.npz",
+                   *(part for pair in given for part in pair), "-o", tmp_path / "m")  # fmt: skip
+        assert done.exit_code == 0, done.output
+        wanted = prune(net, method, data=X, y=Y, **options).mask
+        for name, layer in Mask.load(tmp_path / "m").layers.items():
+            assert layer.kept.tolist() == wanted.layers[name].kept.tolist()
+
+
+def test_folders_that_are_not_there_are_named_before_any_training(files, tmp_path):
+    gone = tmp_path / "gone" / "z2"
+    slow = ("--method", "scratch", "--option", "epochs=1000000000", "--data", files / "data.npz")
+    for out in (("-o", gone), ("-o", tmp_path / "m", "--network", f"{gone}.onnx")):
+        done = run("prune", files / "net.npz", *slow, *out)
+        assert done.exit_code == 2
+        name = gone if out[1] == gone else f"{gone}.onnx"
+        assert f"cannot write {name}: there is no folder {gone.parent}" in done.output
+    assert list(tmp_path.iterdir()) == []
+    result = prune(load(files / "net.npz"), "random", 0.5)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        save_result(result, gone, tmp_path / "small.npz")
+    with pytest.raises(NotADirectoryError, match="is no folder"):
+        result.mask.save(files / "net.npz" / "m")
+    with pytest.raises(IsADirectoryError, match="it is a folder"):
+        result.mask.save(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

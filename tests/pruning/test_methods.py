@@ -237,6 +237,35 @@ def test_a_method_may_train_before_and_under_its_mask(scratch):
         prune(NET, "trained", 0.5, DATA, LABELS, leaky=True)
 
 
+def test_without_a_word_half_stays_or_what_the_rule_says(scratch):
+    @register_pruner("ruled")
+    @dataclass(kw_only=True)
+    class Ruled(Pruner):
+        source = "test"
+        needs = frozenset()
+        decides = True
+
+        def scores(self, network, data, rng):
+            return {n: np.arange(g.width, 0.0, -1.0) for n, g in prunable_layers(network).items()}
+
+        def choose(self, job):
+            if job.asked is not None:
+                return super().choose(job)
+            return Choice({"affine0": [0, 1], "affine1": [3]}, self.scores(job.network, None, None))
+
+    own = prune(NET, "ruled")
+    assert [len(m.kept) for m in own.mask.layers.values()] == [2, 1]
+    assert own.mask.provenance.options["keep"] is None
+    assert Ruled().fit(NET).network.fingerprint == own.network.fingerprint
+    assert prune(NET, "ruled", None).network.fingerprint == own.network.fingerprint
+    assert [len(m.kept) for m in prune(NET, "ruled", 0.5).mask.layers.values()] == [5, 4]
+    half = prune(NET, "magnitude")
+    assert half.report.keep_requested == 0.5
+    assert half.network.fingerprint == prune(NET, "magnitude", 0.5).network.fingerprint
+    with pytest.raises(MaskError, match="fraction of units"):
+        prune(NET, "magnitude", "half")
+
+
 def scaled(network, factor):
     layers = {n.name: n.layer for n in network.nodes if isinstance(n.layer, Affine)}
     return network.with_layers(

@@ -123,9 +123,37 @@ def save(
     return target
 
 
+def check_folder(path: Path) -> None:
+    """Raise OSError where a file of that name cannot come to lie.
+
+    Raises
+    ------
+    FileNotFoundError
+        When its folder does not exist.
+    NotADirectoryError, IsADirectoryError
+        When its folder is a file, or it is a folder itself.
+    """
+    folder = path.parent
+    if not folder.exists():
+        msg = f"cannot write {path}: there is no folder {folder}"
+        raise FileNotFoundError(msg)
+    if not folder.is_dir():
+        msg = f"cannot write {path}: {folder} is no folder"
+        raise NotADirectoryError(msg)
+    if path.is_dir():
+        msg = f"cannot write {path}: it is a folder"
+        raise IsADirectoryError(msg)
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file under another name and move it into its place."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    check_folder(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        # What the user knows is the name of the file, not that of the part.
+        msg = f"cannot write {path}: {error.strerror}"
+        raise type(error)(msg) from error
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
