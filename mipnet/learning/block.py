@@ -268,6 +268,9 @@ def as_region(source: Any) -> TrustRegion:
     """Return a trust region, made of a fitted forest or of data where it is none yet."""
     if isinstance(source, TrustRegion):
         return source
+    if hasattr(source, "ctype") or hasattr(source, "is_variable_type"):
+        msg = f"{source} is a part of a model, no region: add_trust_region(model, region, inputs)"
+        raise EmbeddingError(msg)
     from mipnet.learning.forest import IsolationRegion, is_forest
     from mipnet.learning.hull import ConvexHull
 

@@ -25,6 +25,9 @@ class Cuts:
     ----------
     lower, upper : float
         The bounds.
+    extent : float
+        From the first cut to the last, or from bound to bound where that is less: what tolerances
+        are compared with.
     ends : array, shape (n,)
         Largest value on the left of every cut, of all trees.
     group : array of int, shape (n,)
@@ -35,17 +38,19 @@ class Cuts:
 
     lower: float
     upper: float
+    extent: float
     ends: Array
     group: npt.NDArray[np.int64]
     below: Array
     above: Array
 
 
-def cuts_of(ends: Array, lower: float, upper: float, room: float, *, whole: bool) -> Cuts:
+def cuts_of(ends: Array, lower: float, upper: float, margin: float, *, whole: bool) -> Cuts:
     """Group the cuts of one input.
 
-    Values closer to a cut than ``room`` are left out, for a solver that is off by less could be on
-    either side of it. Cuts whose strips overlap have nothing between them and form a group.
+    Values closer to a cut than ``margin`` times the extent are left out, for a solver that is off
+    by less could be on either side of it. Cuts whose strips overlap have nothing between them and
+    form a group.
 
     Parameters
     ----------
@@ -53,14 +58,19 @@ def cuts_of(ends: Array, lower: float, upper: float, room: float, *, whole: bool
         Largest value on the left of each cut; distinct, ascending.
     lower, upper : float
         Bounds of the input.
-    room : float
+    margin : float
     whole : bool
         Whether the input takes whole numbers only: a cut may then lie half-way between two of
         them, and no value is left out.
     """
+    finite = ends[np.isfinite(ends)]
+    extent = upper - lower
+    if finite.size > 1:
+        extent = min(extent, float(finite[-1] - finite[0]))
+    room = margin * extent
     if lower == upper:
         side = np.where(lower <= ends, LEFT, RIGHT)
-        return Cuts(lower, upper, ends, side, np.zeros(0), np.zeros(0))
+        return Cuts(lower, upper, extent, ends, side, np.zeros(0), np.zeros(0))
     if whole:
         below = above = np.floor(ends) + 0.5
         room = 0.25
@@ -71,13 +81,13 @@ def cuts_of(ends: Array, lower: float, upper: float, room: float, *, whole: bool
     inner = np.flatnonzero(side == 0)
     group = side.astype(np.int64)
     if not inner.size:
-        return Cuts(lower, upper, ends, group, np.zeros(0), np.zeros(0))
+        return Cuts(lower, upper, extent, ends, group, np.zeros(0), np.zeros(0))
     first = np.concatenate([[True], below[inner][1:] < above[inner][:-1]])
     first[1:] = ~first[1:]
     group[inner] = np.cumsum(first) - 1
     starts = np.flatnonzero(first)
     stops = np.append(starts[1:], inner.size) - 1
-    return Cuts(lower, upper, ends, group, below[inner][starts], above[inner][stops])
+    return Cuts(lower, upper, extent, ends, group, below[inner][starts], above[inner][stops])
 
 
 def encode_cuts(program: Program, column: int, cuts: Cuts, name: str) -> Index:
@@ -88,7 +98,7 @@ def encode_cuts(program: Program, column: int, cuts: Cuts, name: str) -> Index:
         x + \sum_j (b_j - b_{j-1}) y_j \ge b_n, \quad x + \sum_j (a_{j+1} - a_j) y_j \le a_{n+1}
 
     with :math:`a_j` the largest value on the left of group ``j``, :math:`b_j` the smallest on its
-    right, :math:`b_0` and :math:`a_{n+1}` the bounds. Written in units of the width.
+    right, :math:`b_0` and :math:`a_{n+1}` the bounds. Written in units of the extent.
 
     Raises
     ------
@@ -105,7 +115,7 @@ def encode_cuts(program: Program, column: int, cuts: Cuts, name: str) -> Index:
     y = AffineForm.of_columns(columns)
     order = np.arange(columns.size)
     program.add_rows(y.select(order[:-1]) - y.select(order[1:]), lower=-np.inf, upper=0.0)
-    unit = float(np.exp2(np.round(np.log2(upper - lower))))
+    unit = float(np.exp2(np.round(np.log2(cuts.extent))))
     x = AffineForm.of_columns(np.array([column], dtype=np.int32)).scale(np.array([1.0 / unit]))
     falls = np.diff(cuts.above, prepend=lower)[None] / unit
     rises = np.diff(cuts.below, append=upper)[None] / unit

@@ -36,9 +36,10 @@ class IsolationRegion(TrustRegion):
     Ties: scikit-learn rounds inputs to single precision before it compares them, and a solver
     holds a row only to a tolerance. The largest double that goes left is found exactly
     (:func:`mipnet.learning.trees.last_left`), and values closer to it than ``margin`` times the
-    width of the input's bounds are left out on both sides, so that a solution is on the side that
-    its binaries say. Integer variables lose nothing: their cuts lie half-way between two numbers;
-    nor do fixed inputs. A score equal to the threshold is inside, up to rounding: within 1e-8.
+    extent of the cuts, or of the bounds where these are narrower, are left out, so that a solution
+    is on the side that its binaries say. Integer variables lose nothing: their cuts lie half-way
+    between two numbers; nor do fixed inputs. A score equal to the threshold is inside, up to
+    rounding: within 1e-8. Beyond its outermost cuts a forest tells nothing apart.
 
     :meth:`outside` is by how much the score falls short of the threshold, as scikit-learn has it.
 
@@ -50,7 +51,7 @@ class IsolationRegion(TrustRegion):
         Least ``score_samples``, between -1 and 0. By default ``offset_``, which is
         ``decision_function(x) >= 0`` and ``predict(x) == 1``, so that ``contamination`` counts.
     margin : float
-        In units of the width of an input's bounds. Must exceed twice the feasibility tolerance of
+        Share of the extent of the cuts of an input. Must exceed twice the feasibility tolerance of
         the solver: 1e-9 in :func:`mipnet.solve`, 1e-6 in most others.
 
     Raises
@@ -171,8 +172,7 @@ class IsolationRegion(TrustRegion):
             raise EmbeddingError(msg)
         cuts, columns = [], []
         for j, ends in enumerate(self._ends):
-            room = self.margin * float(high[j] - low[j])
-            found = cuts_of(ends, float(low[j]), float(high[j]), room, whole=bool(whole[j]))
+            found = cuts_of(ends, float(low[j]), float(high[j]), self.margin, whole=bool(whole[j]))
             cuts.append(found)
             made = np.zeros(0, dtype=np.int32)
             if found.below.size:

@@ -194,6 +194,8 @@ def _splits(cv: Any, data: Table, seed: int) -> Iterator[tuple[Any, Any]]:
         splits = [(np.asarray(a), np.asarray(b)) for a, b in chosen.split(data.points, data.y)]
     except (TypeError, ValueError) as error:
         msg = f"cv={cv!r} does not split these data: {error}"
+        if data.classify:
+            msg += "; if the targets are no classes but numbers, pass task='regression'"
         raise QueryError(msg) from error
     if not splits:
         msg = "cv gives no fold"

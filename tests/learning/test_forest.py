@@ -159,6 +159,16 @@ def test_points_are_feasible_where_they_are_inliers(seed):
     assert 0 < sum(found) < 20
 
 
+def test_bounds_far_beyond_the_cuts_leave_the_data_inside():
+    model, data = forest(trees=6)
+    region = IsolationRegion(model)
+    far = np.full(2, 1e6)
+    for point, inside in zip(data[:12], region.contains(data[:12]), strict=True):
+        m, _ = model_of(region, -far, far)
+        m.at = pyo.Constraint(range(2), rule=lambda m, j: m.x[j] == point[j])  # noqa: B023
+        assert (solve(m).status is Status.OPTIMAL) == inside
+
+
 def test_given_numbers_lose_nothing_to_the_margin():
     model, data = forest(trees=6)
     region = IsolationRegion(model, margin=0.01)

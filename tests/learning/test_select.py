@@ -239,6 +239,7 @@ class Broken(MLPRegressor):
         ({"cv": 1}, "cv=1"),
         ({"cv": [(range(50), range(40, 90))]}, "fold 0: .* overlap"),
         ({"cv": []}, "no fold"),
+        ({"y": np.arange(90)}, "pass task='regression'"),
         ({"y": Y[:-1]}, "90 rows"),
         ({"y": np.where(Y > 1, np.nan, Y)}, r"y\[\d+\] is nan"),
         ({"y": np.column_stack([LABELS, LABELS]), "task": "classification"}, "one column"),

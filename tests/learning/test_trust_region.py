@@ -193,6 +193,8 @@ def test_what_does_not_fit_is_told_and_leaves_the_model_alone(region):
         add_trust_region(m, region, [[m.x[0], m.x[1]], [m.x[0], "a"]])
     with pytest.raises(EmbeddingError, match="constructed Pyomo model"):
         add_trust_region(pyo.AbstractModel(), region, m.x)
+    with pytest.raises(EmbeddingError, match=r"x is a part of a model, no region"):
+        add_trust_region(m, m.x, region)
     m.far = pyo.Var(bounds=(7, 8))
     if region.input_bounds is not None:
         with pytest.raises(EmbeddingError, match=r"input 1 \(far\) lies in .* no point is in both"):
