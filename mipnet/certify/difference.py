@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mipnet.bounds import as_region, compute_bounds
 from mipnet.bounds.crown import Relaxations, refine
 from mipnet.bounds.interval import input_interval
+from mipnet.certify.correspond import corresponding
 from mipnet.certify.expand import expanded
 from mipnet.certify.joint import FIRST, SECOND, Difference, matched, node_by_node, side_by_side
 from mipnet.errors import QueryError
@@ -29,7 +30,7 @@ REFINEMENTS = ("none", "mip")
 
 @dataclass(frozen=True)
 class DifferenceBounds:
-    """Bounds of ``pruned(x) - dense(x)`` over a region, output by output.
+    """Bounds of ``dense(x) - pruned(x)`` over a region, output by output.
 
     Attributes
     ----------
@@ -39,7 +40,13 @@ class DifferenceBounds:
         What bounding each network alone proves.
     method : {"equal", "propagation", "separate", "mip"}
         The last method that tightened them: ``equal`` where the networks are the same,
-        ``propagation`` of differences node by node, ``separate`` where nodes cannot be matched.
+        ``propagation`` of differences node by node, ``separate`` where units cannot be paired.
+    units : {"names", "mask", "weights", "nearest", "none"}
+        How units of the two networks were paired: by the ``names`` and shapes of their nodes; by
+        the ``mask``; by their ``weights``, all of which are those of the dense network; by the
+        ``nearest`` weights, in order, where some differ. With ``none`` (networks that are not the
+        one a part of the other) only a result of :func:`mipnet.prune` or a mask given in place of
+        the network makes ``propagation`` possible.
     seconds : float
     """
 
@@ -48,6 +55,7 @@ class DifferenceBounds:
     separate_lower: Array
     separate_upper: Array
     method: str
+    units: str = "names"
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -62,6 +70,7 @@ class DifferenceBounds:
             "upper": self.upper.tolist(),
             "largest": self.largest,
             "method": self.method,
+            "units": self.units,
         }
 
 
@@ -74,10 +83,10 @@ def difference_bounds(
     time_limit: float | None = None,
     threads: int = 1,
 ) -> DifferenceBounds:
-    r"""Bounds of ``pruned(x) - dense(x)`` for all inputs of a region, in exact arithmetic.
+    r"""Bounds of ``dense(x) - pruned(x)`` for all inputs of a region, in exact arithmetic.
 
     Differences travel from node to node, with what they depend on: a removed unit is a difference
-    of minus its value, a kept one of what reached it, so that what the networks share cancels. Both
+    of its value, a kept one of what reached it, so that what the networks share cancels. Both
     networks and all differences are one graph, bounded by CROWN (Zhang et al., NeurIPS 2018) with
     every rounding charged, rectifiers by
     :class:`~mipnet.certify.relu_difference.ReluDifference`, other functions of one element by their
@@ -89,8 +98,11 @@ def difference_bounds(
     ----------
     dense : Network
     pruned : Network, PruneResult or Mask
-        A network of the same nodes and shapes (masked, fine-tuned, with dropped weights), what a
-        pruner returned, or a mask to apply. Another network is bounded output against output.
+        A network of the same nodes and shapes (masked, fine-tuned, with dropped weights), a
+        compacted one, whose units are found by their weights
+        (:func:`~mipnet.certify.correspond.corresponding`), what a pruner returned, or a mask to
+        apply. Any other network is bounded output against output; :attr:`DifferenceBounds.units`
+        says what was done.
     region : Region or (lower, upper), optional
         The input bounds of the dense network when absent.
     refinement : {"none", "mip"}
@@ -124,14 +136,16 @@ def difference_bounds(
     if refinement not in REFINEMENTS:
         msg = f"unknown refinement {refinement!r}; there are {', '.join(REFINEMENTS)}"
         raise QueryError(msg)
-    other, whole = _second(dense, pruned)
-    if dense.input_shape != other.input_shape or dense.n_outputs != other.n_outputs:
-        msg = f"the networks have inputs {dense.input_shape}, {other.input_shape} and "
-        msg += f"{dense.n_outputs}, {other.n_outputs} outputs: there is no difference"
+    other, whole, units = _second(dense, pruned)
+    shapes = [(n.input_shape, n.shapes[n.output]) for n in (dense, other)]
+    if shapes[0] != shapes[1]:
+        msg = f"the networks have inputs {shapes[0][0]}, {shapes[1][0]} and outputs "
+        msg += f"{shapes[0][1]}, {shapes[1][1]}: there is no difference"
         raise QueryError(msg)
     where = as_region(dense, region)
     alone = _apart(dense, other, where)
     ends, method = alone, "separate"
+    # The graphs hold pruned(x) - dense(x).
     if whole is not None:
         joint = node_by_node(dense, whole)
         if joint is None:
@@ -141,14 +155,15 @@ def difference_bounds(
             found = propagate(joint, where)
             ends, method = found.intersect(alone), "propagation"
     else:
-        joint = side_by_side(dense, other)
-        found = compute_bounds(joint, where, "crown").output.reshape((dense.n_outputs,))
-        ends = Interval(found.lower[0], found.upper[0]).intersect(alone)
+        ends = propagate(side_by_side(dense, other), where).intersect(alone)
     if refinement == "mip" and method != "equal":
         joint = side_by_side(dense, other)
         ends, method = _by_programs(joint, where, ends, time_limit, threads), "mip"
     seconds = time.perf_counter() - start
-    return DifferenceBounds(ends.lower, ends.upper, alone.lower, alone.upper, method, seconds)
+    ends, alone = (Interval(0.0 - box.upper, 0.0 - box.lower) for box in (ends, alone))
+    return DifferenceBounds(
+        ends.lower, ends.upper, alone.lower, alone.upper, method, units, seconds
+    )
 
 
 def propagate(joint: Network, region: Region) -> Interval:
@@ -157,7 +172,8 @@ def propagate(joint: Network, region: Region) -> Interval:
     Parameters
     ----------
     joint : Network
-        From :func:`~mipnet.certify.joint.node_by_node`.
+        From :func:`~mipnet.certify.joint.node_by_node` or
+        :func:`~mipnet.certify.joint.side_by_side`.
     region : Region
 
     Returns
@@ -205,14 +221,25 @@ def _deciders(joint: Network) -> dict[str, Any]:
     }
 
 
-def _second(dense: Network, pruned: Network | PruneResult | Mask) -> tuple[Network, Network | None]:
-    """Network to compare with, and the same function in the shapes of the dense one."""
+def _second(
+    dense: Network, pruned: Network | PruneResult | Mask
+) -> tuple[Network, Network | None, str]:
+    """Network to compare with, the same function in the shapes of the dense one, and how."""
     if isinstance(pruned, Mask):
-        pruned = apply(dense, pruned)
+        masked = apply(dense, pruned)
+        return masked, masked, "mask"
     if isinstance(pruned, PruneResult):
         whole = expanded(pruned.masked, pruned.network)
-        return pruned.network, whole if whole is not None and matched(dense, whole) else None
-    return pruned, pruned if matched(dense, pruned) else None
+        if whole is not None and matched(dense, whole):
+            return pruned.network, whole, "mask"
+        pruned = pruned.network
+    fits = matched(dense, pruned)
+    found = (
+        None if fits and set(dense.by_name) == set(pruned.by_name) else corresponding(dense, pruned)
+    )
+    if found is not None:
+        return pruned, found.whole, "weights" if found.exact else "nearest"
+    return pruned, pruned if fits else None, "names" if fits else "none"
 
 
 def _apart(first: Network, second: Network, region: Region) -> Interval:

@@ -86,7 +86,8 @@ class _Build:
         """Add the difference of one node."""
         other = self.first.by_name[node.name]
         inputs = [self.difference[name] for name in node.inputs]
-        same = node.inputs == other.inputs and _equal(node.layer, other.layer)
+        shared = node.inputs == other.inputs
+        same = shared and equal(node.layer, other.layer)
         if same and not any(inputs):
             self.difference[node.name] = None
             return
@@ -94,6 +95,15 @@ class _Build:
             self.difference[node.name] = self._linear(node, other, inputs[0])
         elif same and isinstance(node.layer, Rearrange | Concat | Add):
             self._put(node.name, node.layer, *(self._whole(n) for n in node.inputs))
+        elif isinstance(node.layer, Add) and isinstance(other.layer, Add) and shared:
+            # Other factors: what they change of the terms of the first network joins the sum.
+            apart = np.subtract(node.layer.scales, other.layer.scales)
+            terms = [
+                (self._whole(n), s) for n, s in zip(node.inputs, node.layer.scales, strict=True)
+            ]
+            terms += [(_at(FIRST, n), s) for n, s in zip(node.inputs, apart, strict=True) if s]
+            names, scales = zip(*terms, strict=True)
+            self._put(node.name, Add(scales), *names)
         elif same and (layer := _difference_of(node.layer)) is not None:
             (source,) = node.inputs
             pair = (_at(FIRST, source), _at(SECOND, source))
@@ -109,11 +119,13 @@ class _Build:
         terms: list[tuple[str, Layer, str]] = []
         pair = _linear_pair(layer, other.layer, shape)
         if node.inputs == other.inputs and pair is not None:
-            carried, changed = pair
+            carried, changed, rest = pair
             if source is not None:
                 terms.append(("carried", carried, source))
             if changed is not None:
                 terms.append(("changed", changed, _at(FIRST, node.inputs[0])))
+            if rest is not None:
+                terms.append(("rest", rest, _at(FIRST, node.name)))
             scales = (1.0,) * len(terms)
         else:
             # Another layer, or one that reads something else: what it makes of the first network.
@@ -158,26 +170,38 @@ def _difference_of(layer: Layer) -> Difference | None:
 
 def _linear_pair(
     layer: Layer, other: Layer, shape: tuple[int, ...]
-) -> tuple[Layer, Layer | None] | None:
-    """Layer for the difference of the input, and the one for the input of the first network.
+) -> tuple[Layer, Layer | None, Layer | None] | None:
+    """Layers for the difference of the input, the input of the first network, and its output.
 
-    The difference of the offsets goes with the second, or with the first where there is no
-    second. None where the two layers have no common form.
+    The difference of the offsets goes with the second; the third, which reads nothing, adds what
+    is lost where that difference is rounded. None where the two layers have no common form.
     """
     if type(layer) is not type(other) or layer.attributes != other.attributes:
         return None
     if isinstance(layer, Affine | Conv) and isinstance(other, Affine | Conv):
         if layer.weight.shape != other.weight.shape:
             return None
-        weight, bias = layer.weight - other.weight, layer.bias - other.bias
+        weight, (bias, lost) = layer.weight - other.weight, _apart(layer.bias, other.bias)
         plain: Layer = replace(layer, bias=np.zeros_like(bias))
-        return plain, replace(layer, weight=weight, bias=bias)
+        places = lost.reshape(-1, *(1,) * (layer.weight.ndim - 2))
+        return plain, replace(layer, weight=weight, bias=bias), _shift(places)
     if isinstance(layer, Diagonal) and isinstance(other, Diagonal):
         factors = [np.broadcast_to(part.factor(shape), shape) for part in (layer, other)]
         shifts = [np.broadcast_to(part.offset(shape), shape) for part in (layer, other)]
-        changed = Scale(factors[0] - factors[1], shifts[0] - shifts[1])
-        return Scale(factors[0], 0.0), changed
-    return (layer, None) if _equal(layer, other) else None
+        shift, lost = _apart(*shifts)
+        return Scale(factors[0], 0.0), Scale(factors[0] - factors[1], shift), _shift(lost)
+    return (layer, None, None) if equal(layer, other) else None
+
+
+def _apart(one: Any, other: Any) -> tuple[Array, Array]:
+    """Difference of two arrays, and what its rounding lost, exactly (Knuth, TAOCP 2, 4.2.2)."""
+    found = one - other
+    back = found - one
+    return found, (one - (found - back)) - (other + back)
+
+
+def _shift(values: Array) -> Layer | None:
+    return Scale(0.0, values) if values.any() else None
 
 
 def _without_offset(layer: Any, shape: tuple[int, ...]) -> Layer:
@@ -189,7 +213,8 @@ def _without_offset(layer: Any, shape: tuple[int, ...]) -> Layer:
     return linear
 
 
-def _equal(one: Layer, other: Layer) -> bool:
+def equal(one: Layer, other: Layer) -> bool:
+    """Whether two layers are the same, number by number."""
     return (
         type(one) is type(other)
         and one.attributes == other.attributes

@@ -47,7 +47,7 @@ class Dropped:
     layers : tuple of NearZeros
         What was dropped.
     difference : DifferenceBounds
-        Proven bounds of ``network(x)`` minus the original's over the region.
+        Proven bounds of the outputs of the original minus those of ``network`` over the region.
     """
 
     network: Network

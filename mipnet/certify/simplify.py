@@ -13,7 +13,7 @@ from scipy.linalg import qr, solve_triangular
 from mipnet.bounds import as_region, compute_bounds
 from mipnet.certify.difference import propagate
 from mipnet.certify.expand import embedded
-from mipnet.certify.joint import matched, node_by_node
+from mipnet.certify.joint import matched, node_by_node, side_by_side
 from mipnet.errors import QueryError
 from mipnet.network import Affine, Interval, Layer, Network, Node, ReLU
 from mipnet.pruning import Mask, apply, prunable_layers, units_of
@@ -298,11 +298,12 @@ def _dependent(
 
 
 def _proven_difference(network: Network, state: _State, region: Region) -> float:
-    """Bound of the difference of any output, infinite where none can be proven."""
+    """Bound of the difference of any output."""
     whole = embedded(network, state.network, state.kept)
-    if whole is None or not matched(network, whole):
-        return float("inf")
-    joint = node_by_node(network, whole)
-    if joint is None:
-        return 0.0
+    joint = side_by_side(network, state.network)
+    if whole is not None and matched(network, whole):
+        paired = node_by_node(network, whole)
+        if paired is None:
+            return 0.0
+        joint = paired
     return float(propagate(joint, region).magnitude.max(initial=0.0))

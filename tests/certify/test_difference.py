@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from graph_cases import masked_graphs
@@ -9,8 +11,8 @@ from mipnet.certify import difference_bounds
 from mipnet.certify.joint import node_by_node, side_by_side
 from mipnet.certify.relu_difference import ReluDifference
 from mipnet.errors import QueryError, RegionError
-from mipnet.network import Affine, Flatten, Interval, Network, ReLU
-from mipnet.network.layers import BatchNorm, Conv, Scale
+from mipnet.network import INPUT, Affine, Flatten, Interval, Network, Node, ReLU
+from mipnet.network.layers import Add, BatchNorm, Conv, Scale
 from mipnet.pruning import Mask, apply, finetune, prune
 from mipnet.region import LinfBall
 
@@ -34,7 +36,7 @@ def inside(found, dense, pruned, lower, upper):
     shape = (300, *dense.input_shape)
     x = np.random.default_rng(1).uniform(lower, upper, shape)
     x[0], x[1] = lower, upper
-    apart = (pruned(x) - dense(x)).reshape(len(x), -1)
+    apart = (dense(x) - pruned(x)).reshape(len(x), -1)
     slack = 1e-11 * (1.0 + np.abs(dense(x)).max())
     assert (apart >= found.lower - slack).all()
     assert (apart <= found.upper + slack).all()
@@ -75,10 +77,7 @@ def test_a_compacted_network_is_compared_by_its_own_weights():
     found = difference_bounds(NET, result)
     assert found.method == "propagation"
     inside(found, NET, result.network, 0.0, 1.0)
-    # Without the mask units cannot be matched, and the bounds are those of two strangers.
-    loose = difference_bounds(NET, result.network)
-    assert loose.method == "separate"
-    assert loose.largest > found.largest
+    assert found.units == "mask"
     gone = prune(NET, "magnitude", 0.0)
     inside(difference_bounds(NET, gone), NET, gone.network, 0.0, 1.0)
 
@@ -97,7 +96,7 @@ def test_programs_close_what_propagation_leaves():
     assert (exact.lower >= first.lower).all()
     assert (exact.upper <= first.upper).all()
     grid = np.stack(np.meshgrid(*[np.linspace(0, 1, 201)] * 2), axis=-1).reshape(-1, 2)
-    apart = result.network(grid) - net(grid)
+    apart = net(grid) - result.network(grid)
     assert exact.lower[0] <= apart.min() + 1e-12
     assert exact.upper[0] >= apart.max() - 1e-12
     np.testing.assert_allclose(
@@ -172,3 +171,45 @@ def test_normalisation_and_convolution_are_compared_by_their_own_weights():
     assert found.method == "propagation"
     inside(found, net, result.network, 0.4, 0.6)
     assert found.largest < max(np.abs(found.separate_lower).max(), found.separate_upper.max())
+
+
+def test_bounds_are_of_the_dense_network_minus_the_pruned_one():
+    dense, pruned = (Network.sequential([Affine([[1.0]], [b])]) for b in (3.0, 1.0))
+    for refinement in ("none", "mip"):
+        found = difference_bounds(dense, pruned, (0.0, 1.0), refinement=refinement)
+        np.testing.assert_allclose([found.lower[0], found.upper[0]], 2.0, atol=1e-6)
+        assert found.separate_lower[0] == pytest.approx(1.0)
+        assert found.separate_upper[0] == pytest.approx(3.0)
+
+
+@settings(deadline=None, max_examples=100)
+@given(*[st.floats(-10, 10) for _ in range(2)], st.integers(-60, 0), st.sampled_from([0, 1, 2]))
+def test_differences_of_biases_that_round_are_not_lost(one, two, scale, kind):
+    two = two * 2.0**scale
+    layers = {
+        0: lambda b: [Affine([[1.0]], [b])],
+        1: lambda b: [Scale(1.0, [b]), ReLU(), Affine([[1.0]], [0.0])],
+        2: lambda b: [Affine([[0.0]], [b]), ReLU()],
+    }[kind]
+    found = difference_bounds(*(Network.sequential(layers(b), 1) for b in (one, two)), (30.0, 31.0))
+    exact = Fraction(one) - Fraction(two)
+    if kind == 2:
+        exact = max(Fraction(one), Fraction(0)) - max(Fraction(two), Fraction(0))
+    assert Fraction(float(found.lower[0])) <= exact <= Fraction(float(found.upper[0]))
+    assert found.upper[0] - found.lower[0] <= 1e-13
+
+
+def test_sums_with_other_factors_share_their_terms():
+    rng = np.random.default_rng(8)
+    nodes = [Node(n, Affine(rng.normal(size=(4, 3)), rng.normal(size=4)), (INPUT,)) for n in "ab"]
+    nodes += [Node(f"relu_{n}", ReLU(), (n,)) for n in "ab"]
+    ends = [Node("out", Affine(rng.normal(size=(2, 4)), np.zeros(2)), ("sum",))]
+    dense, other = (
+        Network((*nodes, Node("sum", Add(s), ("relu_a", "relu_b")), *ends), (3,))
+        for s in ((1.0, 1.0), (1.0, 0.99))
+    )
+    found = difference_bounds(dense, other, (-1.0, 1.0))
+    inside(found, dense, other, -1.0, 1.0)
+    assert found.largest < 0.02 * max(
+        np.abs(found.separate_lower).max(), found.separate_upper.max()
+    )

@@ -153,7 +153,7 @@ def test_networks_with_pooling_and_curves(pool, curve):
         for radius in (0.05, 0.5):
             bounds = difference_bounds(net, found, (0.5 - radius, 0.5 + radius))
             x = np.random.default_rng(1).uniform(0.5 - radius, 0.5 + radius, (400, 1, 6, 6))
-            apart = other(x) - net(x)
+            apart = net(x) - other(x)
             assert (apart >= bounds.lower - 1e-10).all()
             assert (apart <= bounds.upper + 1e-10).all()
             assert bounds.method == "propagation"

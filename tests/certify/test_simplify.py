@@ -6,7 +6,8 @@ from pruning_cases import mlp, networks
 
 from mipnet.certify import simplify
 from mipnet.errors import QueryError
-from mipnet.network import Affine, Network, ReLU
+from mipnet.network import INPUT, Affine, Flatten, Network, Node, ReLU
+from mipnet.network.layers import Add, Conv, Identity, MaxPool, Tanh
 from mipnet.pruning import units_of
 from mipnet.region import Box
 
@@ -87,3 +88,52 @@ def test_what_cannot_be_proven_within_the_tolerance_is_not_done():
     assert found.network.fingerprint == net.fingerprint
     with pytest.raises(QueryError, match="tolerance"):
         simplify(net, (-1.0, 1.0), tolerance=-1.0)
+
+
+def emptied(seed, shift, front, behind):
+    """Residual network whose inner layer is inactive over the unit box."""
+    rng = np.random.default_rng(seed)
+
+    def conv(n_out, n_in, bias):
+        return Conv(rng.normal(size=(n_out, n_in, 3, 3)), np.full(n_out, bias), padding=1)
+
+    nodes = [
+        Node("stem", conv(3, 1, 0.1), (INPUT,)),
+        Node("relu", front, ("stem",)),
+        Node("one", conv(4, 3, -500.0), ("relu",)),
+        Node("inner", ReLU(), ("one",)),
+        Node("two", conv(3, 4, shift), ("inner",)),
+        Node("sum", Add((1.0, -1.0)), ("relu", "two")),
+        Node("last", behind, ("sum",)),
+        Node("flat", Flatten(), ("last",)),
+        Node("top", Affine(rng.normal(size=(2, 48)), np.ones(2)), ("flat",)),
+    ]
+    return Network(tuple(nodes), (1, 4, 4))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.7])
+@pytest.mark.parametrize("front", [ReLU(), Tanh(), Identity()])
+@pytest.mark.parametrize("behind", [ReLU(), Identity(), MaxPool((1, 1))])
+def test_a_branch_that_is_inactive_goes_with_a_proof(shift, front, behind):
+    net = emptied(3, shift, front, behind)
+    found = simplify(net, (0.0, 1.0))
+    assert {"one", "inner", "two"}.isdisjoint(found.network.by_name)
+    assert found.certificate.inactive == 4
+    assert same(net, found, 0.0, 1.0) <= 1e-11
+
+
+def test_a_layer_that_is_inactive_as_a_whole_leaves_a_constant_and_a_proof():
+    rng = np.random.default_rng(0)
+    layers = [
+        Conv(rng.normal(size=(3, 1, 3, 3)), np.full(3, -50.0), padding=1),
+        *(ReLU(), Flatten(), Affine(rng.normal(size=(2, 48)), np.ones(2))),
+    ]
+    net = Network.sequential(layers, (1, 4, 4))
+    found = simplify(net, (0.0, 1.0))
+    assert found.certificate.inactive == 3
+    assert found.certificate.difference == 0.0
+    assert same(net, found, 0.0, 1.0) == 0.0
+    # The same in front of a convolution that keeps the shape: a map that is one constant.
+    layers[2:] = [Conv(rng.normal(size=(2, 3, 3, 3)), np.ones(2), padding=1), ReLU()]
+    net = Network.sequential(layers, (1, 4, 4))
+    assert same(net, simplify(net, (0.0, 1.0)), 0.0, 1.0) == 0.0
