@@ -1,6 +1,7 @@
-"""Coefficients the solver would drop without a word, caught before they reach it.
+"""What the solver would drop or mistake without a word, caught before it reaches it.
 
-HiGHS removes matrix entries of size ``small_matrix_value`` or less with no more than a warning,
+HiGHS 1.15 proves wrong optima of programs whose integer columns have fractional bounds (its presolve
+is at fault); those are rounded inward. And it removes matrix entries of size ``small_matrix_value`` or less with no more than a warning,
 and NaN entries with none. A dropped entry can turn a wrong program into a proof.
 """
 
@@ -21,6 +22,8 @@ SMALL = 1e-9
 LARGE = 1e15
 #: Rows are scaled up by at most this factor to lift small entries.
 _MOST_SCALE = 2.0**20
+#: How far beyond its bound an integer value is still taken, as solvers do.
+_NEAR = 1e-6
 #: Entries looked at together.
 _SLICE = 1 << 16
 
@@ -49,6 +52,7 @@ class Prepared:
 def prepare(arrays: ProgramArrays) -> Prepared:
     """Return an equivalent or slightly relaxed program whose entries all reach the solver.
 
+    Bounds of integer columns become integers, where any lies between them.
     A row with small entries is multiplied by a power of two, which is exact. Entries that stay
     small next to much larger ones are removed and the sides of the row widened by the largest
     value they can take, so that the program still covers the original.
@@ -59,6 +63,7 @@ def prepare(arrays: ProgramArrays) -> Prepared:
         When a coefficient or cost is NaN or infinite, an entry is too large for the solver, or a
         small entry belongs to an unbounded column; names row and column.
     """
+    arrays = _rounded(arrays)
     matrix = arrays.matrix
     least, most = _sizes(matrix.data)
     if not (np.isfinite(most) and np.isfinite([*arrays.cost, arrays.offset]).all()):
@@ -76,6 +81,21 @@ def prepare(arrays: ProgramArrays) -> Prepared:
     if least > SMALL:
         return Prepared(arrays)
     return _lift(arrays)
+
+
+def _rounded(arrays: ProgramArrays) -> ProgramArrays:
+    """Round bounds of integer columns inward; the same arrays where there is nothing to round."""
+    whole = arrays.integer
+    lower, upper = np.ceil(arrays.lower[whole] - _NEAR), np.floor(arrays.upper[whole] + _NEAR)
+    # Bounds without an integer between them are left as they are: they say so.
+    empty = lower > upper
+    lower = np.where(empty, arrays.lower[whole], lower)
+    upper = np.where(empty, arrays.upper[whole], upper)
+    if (lower == arrays.lower[whole]).all() and (upper == arrays.upper[whole]).all():
+        return arrays
+    low, high = arrays.lower.copy(), arrays.upper.copy()
+    low[whole], high[whole] = lower, upper
+    return replace(arrays, lower=low, upper=high)
 
 
 def _sizes(data: npt.NDArray[np.float64]) -> tuple[float, float]:
