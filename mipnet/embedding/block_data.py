@@ -132,8 +132,8 @@ class NetworkBlockData(EmbeddedBlockData):
         swapped = self.embedded.misranked(marked, expected)
         # A NaN difference is no agreement.
         if tolerance is not None and not difference[worst] <= tolerance:
-            msg = f"{self.outputs[worst].name} is {loaded[worst]!r}, the network gives "
-            msg += f"{expected[worst]!r}: off by {difference[worst]:.3g}, more than {tolerance:.3g}"
+            msg = f"{self.outputs[worst].name} is {loaded[worst]}, the network gives "
+            msg += f"{expected[worst]}: off by {difference[worst]:.3g}, more than {tolerance:.3g}"
             raise SolverError(msg)
         if tolerance is not None and not swapped <= tolerance:
             msg = f"{self.name}.marks: an output without a mark exceeds one with by {swapped:.3g}, "

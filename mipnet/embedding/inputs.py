@@ -136,8 +136,12 @@ def input_box(
     high = np.minimum([p.upper for p in plugs], _spread(upper, shape, np.inf))
     for i in np.flatnonzero(~(np.isfinite(low) & np.isfinite(high)))[:1]:
         missing = int(np.count_nonzero(~(np.isfinite(low) & np.isfinite(high))))
+        source = plugs[i].source
         msg = f"{plugs[i].describe(i)} has no finite bounds: [{low[i]}, {high[i]}] ({missing} such "
-        msg += "input(s)); set them on the variable, or pass lower= and upper="
+        if isinstance(source, NumericValue) and not source.is_potentially_variable():
+            msg += "input(s)); a parameter may change later: give its value, or lower= and upper="
+        else:
+            msg += "input(s)); set them on the variable, or pass lower= and upper="
         raise EmbeddingError(msg)
     for i in np.flatnonzero(low > high)[:1]:
         msg = f"{plugs[i].describe(i)} has contradictory bounds: [{low[i]}, {high[i]}]"

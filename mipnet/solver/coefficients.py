@@ -1,8 +1,9 @@
 """What the solver would drop or mistake without a word, caught before it reaches it.
 
-HiGHS 1.15 proves wrong optima of programs whose integer columns have fractional bounds (its presolve
-is at fault); those are rounded inward. And it removes matrix entries of size ``small_matrix_value`` or less with no more than a warning,
-and NaN entries with none. A dropped entry can turn a wrong program into a proof.
+HiGHS 1.15 proves wrong optima of programs whose integer columns have fractional bounds, with
+presolve and without: they are rounded inward. It removes matrix entries of size
+``small_matrix_value`` or less with no more than a warning, and NaN entries with none. A dropped
+entry can turn a wrong program into a proof.
 """
 
 from __future__ import annotations
