@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import qr, solve_triangular
 
 from mipnet.bounds import as_region, compute_bounds
 from mipnet.certify.difference import propagate
 from mipnet.certify.expand import embedded
 from mipnet.certify.joint import matched, node_by_node, side_by_side
+from mipnet.certify.merging import mergeable, merged
 from mipnet.errors import QueryError
 from mipnet.network import Affine, Interval, Layer, Network, Node, ReLU
 from mipnet.pruning import Mask, apply, prunable_layers, units_of
@@ -23,9 +23,6 @@ from mipnet.region import Region
 
 Array = npt.NDArray[np.float64]
 Bounded = Mapping[str, Interval]
-
-#: Residual of a linear combination, relative to its terms, that counts as rounding.
-DEPENDENT = 1e-13
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,10 @@ def simplify(
     of their readers; an active unit whose weights combine those of other active units of its layer,
     :math:`w_j = \sum_k \alpha_k w_k`, goes too, its readers taking
     :math:`\alpha_k W_{:,j}` and the difference of the biases; a layer of active units alone becomes
-    one with its reader where that needs no more weights.
+    one with its reader where that needs no more weights. Channels of convolutions go and merge in
+    the same way, through means but no other pooling; two convolutions never become one, whose
+    kernel would be larger, and another function wherever the second one puts zeros around its
+    input.
 
     Parameters
     ----------
@@ -146,10 +146,10 @@ class _State:
         masked = self.network if mask is None else apply(self.network, mask)
         found = shrink(masked)
         found.check(masked)
-        kept = {}
-        for name, flags in found.kept.items():
-            kept[name] = self.kept[name].copy()
-            kept[name][kept[name]] = flags
+        # Nodes that an earlier step has put in are none of the original.
+        kept = {name: self.kept[name].copy() for name in found.kept if name in self.kept}
+        for name, flags in kept.items():
+            flags[flags] = found.kept[name]
         return _State(found.network, kept)
 
     def with_layers(self, layers: Mapping[str, Layer]) -> _State:
@@ -178,6 +178,8 @@ def _constant_units(network: Network, intervals: Bounded) -> Mask | None:
         seen = value[numbers]
         fixed &= np.isnan(seen) | (seen == low[:, 0])
         value[numbers] = np.where(fixed, low[:, 0], seen)
+        # The places of a channel are columns of their own behind Flatten: one constant for all.
+        fixed &= value[numbers] == low[:, 0]
         constant[numbers[~fixed]] = False
     constant &= ~np.isnan(value)
     kept, filled = {}, {}
@@ -215,26 +217,15 @@ class _Steps:
     def _merge(self) -> bool:
         """Merge dependent active units of one layer."""
         for name, group in prunable_layers(self.network).items():
-            layer = self.network.by_name[name].layer
-            if not isinstance(layer, Affine) or not group.simple or group.partners:
+            if not mergeable(self.network, group):
                 continue
-            kinds = {type(self.network.by_name[n].layer) for n in group.path}
-            readers = {n: self.network.by_name[n].layer for n in group.readers}
-            weights = {n: part for n, part in readers.items() if isinstance(part, Affine)}
-            inputs = {source for n in readers for source in self.network.by_name[n].inputs}
-            if not kinds <= {ReLU} or len(inputs) != 1 or len(weights) != len(readers):
+            active: npt.NDArray[np.bool_] = np.ones(group.width, bool)
+            if any(isinstance(self.network.by_name[n].layer, ReLU) for n in group.path):
+                active = np.asarray(self._active(name).reshape(group.width, -1).all(axis=1))
+            found = merged(self.network, group, active)
+            if found is None:
                 continue
-            active = np.flatnonzero(self._active(name) | (not kinds))
-            basis, gone, alpha = _dependent(layer.weight, active)
-            if not gone.size:
-                continue
-            shift = layer.bias[gone] - alpha @ layer.bias[basis]
-            layers: dict[str, Layer] = {}
-            for reader, part in weights.items():
-                weight = part.weight.copy()
-                lost = weight[:, gone].copy()
-                weight[:, basis] += lost @ alpha
-                layers[reader] = Affine(weight, part.bias + lost @ shift)
+            layers, gone = found
             state = self.state.with_layers(layers)
             kept = np.setdiff1d(np.arange(group.width), gone)
             self.state = state.without(Mask.from_kept(state.network, {name: kept}))
@@ -277,24 +268,6 @@ class _Steps:
             self.collapsed += 1
             return True
         return False
-
-
-def _dependent(
-    weight: Array, active: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Array]:
-    """Independent active rows, those that combine them up to rounding, and the combinations."""
-    nothing = active[:0], active[:0], np.zeros((0, 0))
-    rows = weight[active]
-    if len(active) < 2 or not rows.any():
-        return nothing
-    _, r, order = qr(rows.T, mode="economic", pivoting=True)
-    size = np.abs(np.diag(r))
-    rank = int((size > DEPENDENT * size[0] * max(rows.shape)).sum())
-    basis, rest = active[order[:rank]], active[order[rank:]]
-    if not rest.size:
-        return nothing
-    alpha = solve_triangular(r[:rank, :rank], r[:rank, rank:]).T
-    return basis, rest, np.asarray(alpha)
 
 
 def _proven_difference(network: Network, state: _State, region: Region) -> float:

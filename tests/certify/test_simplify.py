@@ -7,7 +7,7 @@ from pruning_cases import mlp, networks
 from mipnet.certify import simplify
 from mipnet.errors import QueryError
 from mipnet.network import INPUT, Affine, Flatten, Network, Node, ReLU
-from mipnet.network.layers import Add, Conv, Identity, MaxPool, Tanh
+from mipnet.network.layers import Add, AvgPool, Conv, Identity, MaxPool, Scale, Tanh
 from mipnet.pruning import units_of
 from mipnet.region import Box
 
@@ -137,3 +137,68 @@ def test_a_layer_that_is_inactive_as_a_whole_leaves_a_constant_and_a_proof():
     layers[2:] = [Conv(rng.normal(size=(2, 3, 3, 3)), np.ones(2), padding=1), ReLU()]
     net = Network.sequential(layers, (1, 4, 4))
     assert same(net, simplify(net, (0.0, 1.0)), 0.0, 1.0) == 0.0
+
+
+def test_a_channel_that_is_another_constant_at_every_place_stays():
+    rng = np.random.default_rng(0)
+    conv = Conv([[[[1.0]]], [[[-2.0]]], [[[3.0]]]], [-0.5, -9.0, -1.0])
+    for shift, left in ((rng.normal(size=(3, 2, 2)), 3), (np.full((3, 2, 2), 0.5), 2)):
+        reader = Affine(rng.normal(size=(2, 12)), [0.0, 0.0])
+        net = Network.sequential(
+            [conv, ReLU(), Scale(np.ones((3, 2, 2)), shift), Flatten(), reader], (1, 2, 2)
+        )
+        found = simplify(net, (0.0, 1.0))
+        assert same(net, found, 0.0, 1.0) <= 1e-12
+        assert found.network.shapes["conv0"][0] == left
+
+
+def _images(*tail, bias, seed=4):
+    """Twelve active channels that combine three, and two others, then a tail of layers."""
+    rng = np.random.default_rng(seed)
+    basis = rng.normal(size=(3, 2, 3, 3))
+    mix = np.vstack([np.eye(3), rng.normal(size=(9, 3))])
+    kernels = np.concatenate([np.tensordot(mix, basis, 1), rng.normal(size=(2, 2, 3, 3))])
+    shift = mix @ np.full(3, bias) if bias else np.full(12, 150.0)
+    shift = np.concatenate([shift, [0.0, 0.1]])
+    return Network.sequential([Conv(kernels, shift, padding=1), *tail], (2, 6, 6))
+
+
+@pytest.mark.parametrize("case", ["conv", "flat", "mean", "padded", "padded mean"])
+def test_dependent_active_channels_are_merged(case):
+    rng = np.random.default_rng(5)
+    last = (ReLU(), Flatten())
+    tails = {
+        "conv": [Conv(rng.normal(size=(4, 14, 3, 3)), rng.normal(size=4)), *last],
+        "flat": [Flatten()],
+        "mean": [AvgPool((2, 2)), Conv(rng.normal(size=(4, 14, 2, 2)), np.zeros(4)), *last],
+        "padded": [Conv(rng.normal(size=(4, 14, 3, 3)), rng.normal(size=4), padding=1), *last],
+        "padded mean": [AvgPool((3, 3), padding=1), Flatten()],
+    }
+    # Where zeros surround the channels, only biases that combine like the weights are made up for.
+    net = _images(ReLU(), *tails[case], bias=0.0)
+    width = int(np.prod(net.shapes[net.output]))
+    head = Affine(rng.normal(size=(2, width)), rng.normal(size=2))
+    net = Network.sequential([*(n.layer for n in net.nodes), head], (2, 6, 6))
+    found = simplify(net, (-1.0, 1.0))
+    assert same(net, found, -1.0, 1.0) <= 1e-9
+    merged = found.certificate.merged
+    assert merged >= (8 if "padded" in case else 9)
+    assert found.network.shapes["conv0"][0] == 14 - merged
+
+
+def test_channels_merge_without_rectifiers_and_their_biases_count_at_borders():
+    rng = np.random.default_rng(6)
+    tail = [Conv(rng.normal(size=(3, 14, 3, 3)), rng.normal(size=3), padding=1), Flatten(),
+            Affine(rng.normal(size=(2, 108)), [0.0, 0.0])]  # fmt: skip
+    for bias, left in ((2.0, 5), (0.0, 6)):
+        net = _images(*tail, bias=bias)
+        found = simplify(net, (-1.0, 1.0))
+        assert same(net, found, -1.0, 1.0) <= 1e-9
+        assert found.network.shapes["conv0"][0] == left
+
+
+def test_channels_behind_maxima_stay():
+    rng = np.random.default_rng(7)
+    tail = [ReLU(), MaxPool((2, 2)), Flatten(), Affine(rng.normal(size=(2, 126)), [0.0, 0.0])]
+    net = _images(*tail, bias=0.0)
+    assert simplify(net, (-1.0, 1.0)).certificate.merged == 0
