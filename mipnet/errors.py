@@ -23,14 +23,16 @@ class UnsupportedError(MipnetError, ValueError):
     Attributes
     ----------
     operations : tuple of str
-        One entry per unsupported operation: name, kind, reason.
+        One entry per unsupported operation: name, kind, reason and, where there is one, remedy;
+        and one for everything else that is wrong with the model.
     """
 
-    def __init__(self, source: str, operations: Sequence[str]) -> None:
+    def __init__(self, source: str, operations: Sequence[str], *, faults: int = 0) -> None:
         self.operations = tuple(operations)
         listing = "\n".join(f"  - {entry}" for entry in self.operations)
-        count = len(self.operations)
-        super().__init__(f"{source}: {count} unsupported operation(s):\n{listing}")
+        found = f"{len(self.operations) - faults} unsupported operation(s)"
+        found += f" and {faults} other fault(s)" if faults else ""
+        super().__init__(f"{source}: {found}:\n{listing}")
 
 
 class ReadError(MipnetError, ValueError):

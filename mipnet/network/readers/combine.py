@@ -16,15 +16,24 @@ from mipnet.network.layers import (
     GlobalAvgPool,
     GlobalMaxPool,
     Layer,
+    PReLU,
     ReLU,
     Slice,
 )
 from mipnet.network.layers.base import Shape
 from mipnet.network.numbers import Array
 from mipnet.network.readers.graph import Graph, item
-from mipnet.network.readers.values import LOST, Move, RefusalError, Value, compressed, named
+from mipnet.network.readers.values import (
+    RESIZE,
+    MisfitError,
+    Move,
+    RefusalError,
+    Value,
+    compressed,
+    named,
+)
 
-BATCH = "acts along the batch axis; a network is read for one item at a time"
+BATCH = "acts along the batch axis; a network is read for one item: let it act on the other axes"
 
 
 def elementwise(graph: Graph, name: str, value: Value, make: Callable[[], Layer]) -> Value:
@@ -55,6 +64,20 @@ def relu(graph: Graph, name: str, value: Value) -> Value:
     return elementwise(graph, name, value, ReLU)
 
 
+def prelu(graph: Graph, name: str, value: Value, slope: Array) -> Value:
+    """PReLU with slopes that broadcast to the item."""
+    with named(name):
+        layer = PReLU(slope)
+    if value.lost:
+        return value
+    before = graph.node(value)
+    try:
+        node = graph.emit(name, layer, before)
+    except NetworkError as error:
+        raise MisfitError(f"{error}; {RESIZE}", graph.ghost(name, value.shape)) from error
+    return graph.value(node, value.shape, batched=value.batched)
+
+
 def layered(
     graph: Graph, name: str, value: Value, make: Callable[[], Layer], least: int = 2
 ) -> Value:
@@ -72,9 +95,11 @@ def layered(
     with named(name):
         layer = make()
     if value.lost:
-        return value
+        graph.images |= value.open and least > 2
+        return replace(value.unknown, channels=value.channels)
     if len(value.shape) < least or value.shape[0] != 1:
-        msg = f"layer {name!r}: takes one item (1, channels, ...), not shape {value.shape}"
+        msg = f"layer {name!r}: takes one item (1, channels, ...), not shape {value.shape}; "
+        msg += "give it as many axes, by input_shape= or a reshape in front of it"
         raise NetworkError(msg)
     node = graph.emit(name, layer, graph.node(value))
     return graph.value(node, (1, *graph.shapes[node]), batched=value.batched)
@@ -92,7 +117,7 @@ def axis_of(name: str, value: Value, axis: int, *, batch: bool = False) -> int:
     """
     rank = len(value.shape)
     if not -rank <= axis < rank:
-        msg = f"layer {name!r}: shape {value.shape} has no axis {axis}"
+        msg = f"layer {name!r}: shape {value.shape} has no axis {axis}; give one that it has"
         raise NetworkError(msg)
     axis %= rank
     if axis == 0 and value.batched and not batch:
@@ -124,14 +149,15 @@ def along(graph: Graph, name: str, value: Value, axis: int, make: Callable[[int]
 def total(graph: Graph, name: str, values: Sequence[Value], scales: Sequence[float]) -> Value:
     """Weighted sum of results, broadcast as NumPy does."""
     if any(v.lost for v in values):
-        return LOST
+        return next(v for v in values if v.lost).unknown
     shape: Shape = ()
     for v in values:
         try:
             shape = np.broadcast_shapes(shape, v.shape)
         except ValueError as error:
             shapes = [v.shape for v in values]
-            msg = f"layer {name!r}: results of shapes {shapes} do not fit each other"
+            msg = f"layer {name!r}: results of shapes {shapes} do not fit each other; make the "
+            msg += "branches end in one shape"
             raise NetworkError(msg) from error
     values = [graph.settled(v).broadcast(name, shape) for v in values]
     batched = all(v.batched for v in values)
@@ -187,7 +213,7 @@ def joined(graph: Graph, name: str, parts: Sequence[Value | Array], axis: int) -
     """Results and constants one after the other along an axis."""
     values = [p for p in parts if isinstance(p, Value)]
     if any(v.lost for v in values):
-        return LOST
+        return next(v for v in values if v.lost).unknown
     first = values[0]
     axis = axis_of(name, first, axis)
     results = [p if isinstance(p, Value) else fill(graph, name, first, p) for p in parts]
@@ -195,7 +221,8 @@ def joined(graph: Graph, name: str, parts: Sequence[Value | Array], axis: int) -
     ranks = {len(s) for s in shapes}
     rest = {(*s[:axis], *s[axis + 1 :]) for s in shapes}
     if len(ranks) > 1 or len(rest) > 1:
-        msg = f"layer {name!r}: results of shapes {shapes} do not join along axis {axis}"
+        msg = f"layer {name!r}: results of shapes {shapes} do not join along axis {axis}; make "
+        msg += "their other axes equal"
         raise NetworkError(msg)
     if len(results) == 1:
         return first
@@ -224,7 +251,7 @@ def reduced(
     kind : {"mean", "sum", "max", "min"}
     """
     if value.lost:
-        return value
+        return value.unknown
     shape = value.shape
     start = int(value.batched)
     chosen = sorted(

@@ -19,12 +19,15 @@ from mipnet.network.numbers import Array
 from mipnet.network.readers import combine
 from mipnet.network.readers.combine import elementwise, unscaled
 from mipnet.network.readers.graph import Graph
-from mipnet.network.readers.values import LOST, Pending, RefusalError, Value
+from mipnet.network.readers.values import Pending, RefusalError, Value
 
 #: Relative error of a constant in single precision.
 SINGLE = 2.0**-23
 RATE, CUBE = math.sqrt(2.0 / math.pi), 0.044715
-REASON = "multiplies two computed results; only SiLU, HardSwish and GELU are read as such products"
+REASON = (
+    "multiplies two computed results; only SiLU, HardSwish and GELU are read as such products: use "
+    "one of them, or a constant factor"
+)
 
 
 def product(graph: Graph, name: str, first: Value, second: Value) -> Value:
@@ -36,7 +39,7 @@ def product(graph: Graph, name: str, first: Value, second: Value) -> Value:
         When it is none of the activations.
     """
     if first.lost or second.lost:
-        return LOST
+        return (first if first.lost else second).unknown
     if first.shape != second.shape:
         raise RefusalError(REASON)
     for gate, x in ((second, first), (first, second)):
@@ -56,7 +59,8 @@ def power(graph: Graph, name: str, value: Value, exponent: float) -> Value:
     if exponent == 1.0 or value.lost:
         return value
     if exponent not in (2.0, 3.0):
-        reason = f"raises a computed result to the power {exponent:g}"
+        reason = f"raises a computed result to the power {exponent:g}; only as a part of a GELU "
+        reason += "is that read: use an activation of docs/layers.md"
         raise RefusalError(reason)
     return _pending(graph, "power", name, value, factor=exponent)
 
@@ -78,7 +82,8 @@ def tanh(graph: Graph, name: str, value: Value) -> Value:
     rate = _uniform(value.scale)
     base = value.base
     if not rate or value.shift.any() or not isinstance(base, Pending):
-        reason = "is the hyperbolic tangent of a polynomial that is not that of a GELU"
+        reason = "is the hyperbolic tangent of a polynomial that is not that of a GELU; use the "
+        reason += "constants of torch's GELU(approximate='tanh')"
         raise RefusalError(reason)
     return _pending(graph, "tanh", name, base.source, factor=base.factor, rate=rate)
 

@@ -8,6 +8,7 @@ products of parameters are rounded to float64.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -51,16 +52,24 @@ class Graph:
     ----------
     source : str
         Where the model comes from, for messages and reports.
+    tell : callable, optional
+        Takes errors about values of parameters, which are replaced to go on; raised when absent.
     """
 
-    def __init__(self, source: str) -> None:
-        self.source = source
+    def __init__(self, source: str, tell: Callable[[NetworkError], None] | None = None) -> None:
+        self.source, self.tell = source, tell
         self.nodes: list[Node] = []
         self.shapes: dict[str, Shape] = {}
         self.layers: dict[str, Node] = {}
         self.precisions: list[bool] = []
-        #: Length of the vectors that the first product behind a lost value takes.
+        #: Length of the vectors that the first product takes: of an input of unknown shape, of
+        #: any result of unknown shape.
         self.width: int | None = None
+        self.guess: int | None = None
+        #: Whether a convolution reads an input of unknown shape, which is no vector then.
+        self.images = False
+        #: Stand-ins whose size a layer disputes, with the size they have and the one it declares.
+        self.disputes: dict[str, tuple[tuple[int, int], ...]] = {}
         self.products = 0
         self._written: dict[int, tuple[object, str]] = {}
         self._shaped: dict[tuple[str, Shape], str] = {}
@@ -94,7 +103,10 @@ class Graph:
                 f"{what}: {len(bad)} value(s) are NaN or infinite, first at "
                 f"{bad[0].tolist()}; retrain or repair the model"
             )
-            raise NetworkError(msg)
+            if self.tell is None:
+                raise NetworkError(msg)
+            self.tell(NetworkError(msg))
+            array = np.where(np.isfinite(array), array, 1.0)
         return array
 
     def value(self, base: str | Product | Pending, shape: Shape, *, batched: bool = True) -> Value:
@@ -103,6 +115,30 @@ class Graph:
         size = math.prod(shape)
         index = np.arange(size).reshape(shape)
         return Value(base, size, index, np.ones(shape), np.zeros(shape), (), batched)
+
+    def ghost(self, name: str, shape: Shape, dispute: tuple[int, int] | None = None) -> Value:
+        """Return a stand-in for a result that cannot be read, to check what follows by its shape.
+
+        Parameters
+        ----------
+        name : str
+            Step that would give it.
+        shape : tuple of int
+        dispute : tuple of two int, optional
+            Size of an axis as it is, and as the step declares it: what follows may go by either.
+        """
+        bounded(name, shape)
+        node = self.unique(name)
+        self.shapes[node] = item(shape)
+        if dispute is not None:
+            self.disputes[node] = (dispute,)
+        return self.value(node, shape, batched=shape[:1] == (1,))
+
+    def disputed(self, value: Value, given: int, wanted: int) -> bool:
+        """Whether a size is wanted that a layer before declared, and was told for, already."""
+        base = value.base
+        node = base.before if isinstance(base, Product) else str(base)
+        return any(wanted * old == given * new for old, new in self.disputes.get(node, ()))
 
     def emit(self, name: str, layer: Layer, *before: str) -> str:
         """Append a layer and return its name, numbered when it was taken."""
@@ -113,6 +149,9 @@ class Graph:
         self.shapes[name] = shape
         self.layers[name] = Node(name, layer, before)
         self.nodes.append(self.layers[name])
+        inherited = [d for b in before for d in self.disputes.get(b, ())]
+        if inherited:
+            self.disputes[name] = tuple(inherited)
         return name
 
     def unique(self, name: str) -> str:
@@ -136,7 +175,8 @@ class Graph:
         """Value whose base is a node: a product is written with the view behind it."""
         if isinstance(value.base, Pending):
             part = "a maximum" if value.base.kind == "pad" else "a GELU"
-            msg = f"reads {value.base.name!r}, which is supported as part of {part} only"
+            msg = f"reads {value.base.name!r}, which is supported as part of {part} only; "
+            msg += "let it be followed by the rest of that, or use a layer of docs/layers.md"
             raise RefusalError(msg)
         if not isinstance(value.base, Product):
             return value

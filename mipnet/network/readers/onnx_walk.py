@@ -9,38 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.errors import NetworkError, ReadError, UnsupportedError
+from mipnet.errors import ReadError, UnsupportedError
 from mipnet.network.layers.base import Shape
 from mipnet.network.network import Network
 from mipnet.network.onnx_double import DOMAIN, restored
 from mipnet.network.readers.base import item_shape
+from mipnet.network.readers.complaints import Complaints
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.onnx_fold import FOLDED, folded
 from mipnet.network.readers.onnx_functions import ForeignFunctionError
-from mipnet.network.readers.onnx_ops import FLOATS, STEPS, LostError, Result, Step
+from mipnet.network.readers.onnx_ops import FLOATS, REMEDIES, STEPS, Result, Step
+from mipnet.network.readers.onnx_stand_in import declared_shapes, stand_ins
 from mipnet.network.readers.values import LOST, RefusalError, Value, bounded
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
-
-#: What to do about operations people export and no exact program exists for.
-REMEDIES = {
-    **dict.fromkeys(("RNN", "LSTM", "GRU"), "recurrent layers are not supported; unroll the model"),
-    **dict.fromkeys(("If", "Loop", "Scan"), "control flow is not supported; export a traced model"),
-    **dict.fromkeys(
-        ("Attention", "MultiHeadAttention"), "attention multiplies computed results; not supported"
-    ),
-    **dict.fromkeys(
-        ("LayerNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization"),
-        "divides by a computed deviation; train with BatchNormalization",
-    ),
-    **dict.fromkeys(
-        ("Elu", "Selu", "Celu", "Mish", "Softsign", "Exp", "Log", "Sin", "Cos", "Sqrt"),
-        "activation is not supported; docs/layers.md lists those that are",
-    ),
-    "ConvTranspose": "is not supported; use upsampling by reshapes and a Conv",
-    "ArgMax": "the network ends in front of it: load with output= naming what it reads",
-}
 
 
 class Walk:
@@ -60,41 +43,43 @@ class Walk:
             (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
             default=0,
         )
-        self.written = Graph(origin)
+        self.complaints = Complaints()
+        self.written = Graph(origin, self.complaints.fault)
         self.functions = {f.name: f for f in model.functions if f.domain == DOMAIN}
         self.notes = {entry.key: entry.value for entry in model.metadata_props}
         self.origin = origin
         self.stored = {tensor.name: tensor for tensor in model.graph.initializer}
         self.values: dict[str, Value | npt.NDArray[Any]] = {}
         self.readers: Counter[str] = Counter()
-        self.refused: list[str] = []
-        self.faults: list[NetworkError] = []
+        self.declared = declared_shapes(model.graph)
 
     def network(self, input_shape: Shape | int | None, output: str | None) -> Network:
         """Network between input and output."""
         self._texts()
         outputs = [entry.name for entry in self.graph.output] if output is None else [output]
         if len(outputs) > 1:
-            self.refused.append(f"outputs {outputs}: one is read; choose it with output=")
+            self.complaints.refuse(f"outputs {outputs}", "one is read; choose it with output=")
         for sparse in self.graph.sparse_initializer:
-            self.refused.append(f"initializer {sparse.values.name!r}: is sparse; store it dense")
+            label = f"initializer {sparse.values.name!r}"
+            self.complaints.refuse(label, "is sparse; store it dense")
         nodes, needed = self._needed(outputs)
         inputs = [i for i in self.graph.input if i.name in needed and i.name not in self.stored]
         if len(inputs) > 1:
-            self.refused.append(f"inputs {[i.name for i in inputs]}: one is read")
-        problem = None
+            names = [i.name for i in inputs]
+            reason = "one is read; join them into one, or make the others constants"
+            self.complaints.refuse(f"inputs {names}", reason)
         for entry in inputs:
-            self.values[entry.name] = LOST
-            if entry.type.tensor_type.elem_type not in FLOATS:
-                self.refused.append(f"input {entry.name!r}: is no tensor of floating type")
-            elif len(inputs) == 1:
-                problem = self._start(entry, input_shape)
+            self._enter(entry, input_shape, alone=len(inputs) == 1)
         for node in nodes:
             self._step(node, needed)
-        self._complain(problem)
-        result = self._lookup(outputs[0], "the model")
+        result = self.complaints.attempt(
+            "the model", lambda: self._lookup(outputs[0], "the model"), lambda: LOST
+        )
+        self.complaints.tell(self.origin)
         if not isinstance(result, Value):
-            msg = f"output {outputs[0]!r} does not depend on an input"
+            msg = (
+                f"output {outputs[0]!r} does not depend on an input; name one that does by output="
+            )
             raise ReadError(msg)
         try:
             kind = inputs[0].type.tensor_type.elem_type
@@ -129,19 +114,6 @@ class Walk:
             msg = f"damaged: holds a name that is no text (UTF-8): {odd!r}"
             raise ReadError(msg)
 
-    def _complain(self, problem: ReadError | None) -> None:
-        """Raise everything that is wrong with the model, at once."""
-        if self.refused:
-            faults = [str(fault) for fault in self.faults]
-            raise UnsupportedError(self.origin, [*self.refused, *faults])
-        if problem is not None:
-            raise problem
-        if len(self.faults) == 1:
-            raise self.faults[0]
-        if self.faults:
-            msg = "\n".join(["several layers do not fit:", *(f"  - {f}" for f in self.faults)])
-            raise NetworkError(msg) from self.faults[0]
-
     def _needed(self, outputs: list[str]) -> tuple[list[NodeProto], set[str]]:
         needed, nodes = set(outputs), []
         for node in reversed(self.graph.node):
@@ -153,29 +125,34 @@ class Walk:
         self.readers.update(outputs)
         return nodes[::-1], needed
 
-    def _start(self, entry: ValueInfoProto, given: Shape | int | None) -> ReadError | None:
-        """Make the input; what is wrong with its shape can wait for the list of operations."""
-        kind = entry.type.tensor_type
+    def _enter(self, entry: ValueInfoProto, given: Shape | int | None, *, alone: bool) -> None:
+        """Make an input; where it cannot be one, what follows goes by its shape."""
+        kind, label = entry.type.tensor_type, f"input {entry.name!r}"
+        floating = kind.elem_type in FLOATS
+        if not floating:
+            reason = "is no tensor of floating type; give the network what it is cast to"
+            self.complaints.refuse(label, reason)
         declared = None
         if kind.HasField("shape"):
             declared = [d.dim_value if d.dim_value > 0 else None for d in kind.shape.dim]
-        try:
-            item, full = _input_shapes(entry.name, declared, given)
+
+        def act() -> Value:
+            item, full = _input_shapes(entry.name, declared, given if alone else None)
             bounded(entry.name, full)
-        except ReadError as error:
-            return error
-        except NetworkError as error:
-            self.faults.append(error)
-            return None
-        self.values[entry.name] = self.written.start(item, full)
-        return None
+            started = alone and floating
+            return (
+                self.written.start(item, full) if started else self.written.ghost(entry.name, full)
+            )
+
+        self.values[entry.name] = self.complaints.attempt(label, act, lambda: LOST)
 
     def _lookup(self, name: str, reader: str) -> Value | npt.NDArray[Any]:
         from onnx import numpy_helper
 
         if name not in self.values:
             if name not in self.stored:
-                msg = f"{reader} reads {name!r}, which nothing before it produces"
+                msg = f"{reader} reads {name!r}, which nothing before it produces; "
+                msg += "repair the model, or export it again"
                 raise ReadError(msg)
             tensor = self.stored[name]
             if tensor.data_location:
@@ -191,20 +168,22 @@ class Walk:
     def _step(self, node: NodeProto, needed: set[str]) -> None:
         name = node.name or next(filter(None, node.output), node.op_type)
         label = f"{name!r} ({node.op_type})"
-        inputs = [self._lookup(i, f"node {label}") if i else None for i in node.input]
+        inputs: list[Any] = []
+
+        def act() -> Result:
+            inputs.extend(self._lookup(i, f"node {label}") if i else None for i in node.input)
+            return self._result(node, name, label, inputs, needed)
+
+        def otherwise() -> Result:
+            known = inputs if len(inputs) == len(node.input) else [LOST] * len(node.input)
+            return stand_ins(node, known, self.written, self.opset, self.declared)
+
         taken = [o for o in node.output if o in self.values]
         if taken:
             msg = f"node {label} produces {taken}, which something before it produces already"
-            raise ReadError(msg)
-        result: Result = LOST
-        try:
-            result = self._result(node, name, label, inputs, needed)
-        except RefusalError as error:
-            self.refused.append(f"{label}: {error}")
-        except LostError:
-            result = LOST
-        except NetworkError as error:
-            self.faults.append(error)
+            self.complaints.damage(ReadError(msg))
+            return
+        result = self.complaints.attempt(label, act, otherwise)
         results = result if isinstance(result, list) else [result]
         results += [LOST] * (len(node.output) - len(results))
         for output, value in zip(node.output, results, strict=False):
@@ -221,13 +200,15 @@ class Walk:
         if node.domain == DOMAIN:
             return self._own(node, name, inputs)
         if node.domain not in ("", "ai.onnx"):
-            reason = f"operation of domain {node.domain!r} is not supported"
+            reason = f"operation of domain {node.domain!r} is not supported; export with standard "
+            reason += "operations, or register a layer of your own (entry point group "
+            reason += "'mipnet.layers') and load the weights with architecture="
             raise RefusalError(reason)
         if node.op_type not in (STEPS if computed else FOLDED):
             raise RefusalError(REMEDIES.get(node.op_type, "operation is not supported"))
         several = node.op_type == "Split"
         if not several and any(extra in needed for extra in node.output[1:] if extra):
-            reason = "only its first output is supported"
+            reason = "only its first output is supported; leave the others unused"
             raise RefusalError(reason)
         self._check(node, label)
         if computed:
@@ -262,7 +243,8 @@ class Walk:
         try:
             checker.check_node(node, context)
         except (checker.ValidationError, UnicodeDecodeError) as error:
-            msg = f"node {label} is malformed: {error}"
+            told = str(error).split("\n", maxsplit=1)[0].replace("; ", ", ")
+            msg = f"node {label} is malformed: {told}"
             raise ReadError(msg) from error
 
 
@@ -279,7 +261,8 @@ def _input_shapes(
         )
         if fits:
             return item, full
-        msg = f"input {name!r} is declared with shape {declared}; input_shape={item} does not fit"
+        msg = f"input {name!r} is declared with shape {declared}; input_shape={item} does "
+        msg += "not fit; give one that does"
         raise ReadError(msg)
     if declared is None or None in declared[1:] or declared == [None]:
         msg = f"input {name!r} leaves its shape open ({declared}); give input_shape="

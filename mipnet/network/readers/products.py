@@ -13,7 +13,7 @@ from mipnet.network.layers import Conv
 from mipnet.network.layers.base import Shape
 from mipnet.network.numbers import Array
 from mipnet.network.readers.graph import Graph
-from mipnet.network.readers.values import Product, Value, named
+from mipnet.network.readers.values import LOST, RESIZE, MisfitError, Product, Value, named
 
 #: Largest matrix written for a product of several rows; beyond it, a convolution of width one.
 REPEATED = 10**6
@@ -22,9 +22,7 @@ REPEATED = 10**6
 def matmul(graph: Graph, name: str, value: Value, constant: Array, *, left: bool = False) -> Value:
     """Product ``value @ constant``, ``constant @ value`` when ``left``, as NumPy's matmul."""
     if value.lost:
-        if graph.width is None and constant.ndim:
-            graph.width = constant.shape[-1 if left else max(-2, -constant.ndim)]
-        return value
+        return _unknown(graph, name, value, constant, left=left)
     try:
         pair = (constant, np.zeros(value.shape)) if left else (np.zeros(value.shape), constant)
         shape = np.matmul(*pair).shape
@@ -32,9 +30,13 @@ def matmul(graph: Graph, name: str, value: Value, constant: Array, *, left: bool
         order = "from the left" if left else "from the right"
         msg = (
             f"layer {name!r}: a matrix of shape {constant.shape} multiplied "
-            f"{order} does not fit shape {value.shape} of {graph.origin(value)}"
+            f"{order} does not fit shape {value.shape} of {graph.origin(value)}; {RESIZE}"
         )
-        raise NetworkError(msg) from error
+        declared = constant.ndim == 2 and not left and value.shape
+        shape = (*value.shape[:-1], constant.shape[-1]) if declared else None
+        if declared and graph.disputed(value, value.shape[-1], len(constant)):
+            return graph.ghost(name, shape or ())
+        raise MisfitError(msg, LOST if shape is None else graph.ghost(name, shape)) from error
     graph.products += 1
     value = graph.settled(value)
     size = math.prod(value.shape)
@@ -46,6 +48,25 @@ def matmul(graph: Graph, name: str, value: Value, constant: Array, *, left: bool
     base, weight, bias = graph.absorb(value, weight)
     result = graph.value("", shape, batched=value.batched and shape[:1] == (1,))
     return replace(result, base=Product(name, base, weight, bias))
+
+
+def _unknown(graph: Graph, name: str, value: Value, constant: Array, *, left: bool) -> Value:
+    """Product of a lost value: how wide it is taken to be, and how wide the result is."""
+    if not constant.ndim:
+        return LOST
+    taken = constant.shape[-1 if left else max(-2, -constant.ndim)]
+    if value.open and graph.width is None:
+        graph.width = taken
+    if graph.guess is None:
+        graph.guess = taken
+    if left or constant.ndim != 2:
+        return LOST
+    result = replace(LOST, width=constant.shape[1])
+    if value.width not in (None, taken):
+        msg = f"layer {name!r}: a matrix of shape {constant.shape} takes vectors of {taken}, but "
+        msg += f"those before it have {value.width}; {RESIZE}"
+        raise MisfitError(msg, result)
+    return result
 
 
 def _matrix(graph: Graph, name: str, shape: Shape, constant: Array, *, left: bool) -> Array:
@@ -99,7 +120,8 @@ def dense(graph: Graph, name: str, value: Value | None, weight: Any, bias: Any) 
     matrix = graph.constant(weight, f"weight of {name!r}")
     vector = None if bias is None else graph.constant(bias, f"bias of {name!r}")
     if matrix.ndim != 2 or 0 in matrix.shape:
-        msg = f"layer {name!r}: weight must have shape (n_out, n_in), got {matrix.shape}"
+        msg = f"layer {name!r}: weight must have shape (n_out, n_in), got {matrix.shape}; repair "
+        msg += "the parameters"
         raise NetworkError(msg)
     if vector is not None and vector.shape != matrix.shape[:1]:
         msg = (
@@ -108,14 +130,19 @@ def dense(graph: Graph, name: str, value: Value | None, weight: Any, bias: Any) 
         )
         if vector.shape == matrix.shape[1:]:
             msg += f"; the weight looks transposed: store W.T, of shape {matrix.T.shape}"
+        else:
+            msg += "; repair the parameters"
         raise NetworkError(msg)
     if value is None:
         value = graph.start((matrix.shape[1],))
     if not value.lost and value.shape[-1:] != matrix.shape[1:]:
         msg = (
             f"layer {name!r}: weight of shape {matrix.shape} takes vectors of {matrix.shape[1]}, "
-            f"but {graph.origin(value)} gives shape {value.shape[1:]}"
+            f"but {graph.origin(value)} gives shape {value.shape[1:]}; {RESIZE}"
         )
-        raise NetworkError(msg)
+        result = graph.ghost(name, (*value.shape[:-1], len(matrix)))
+        if value.shape and graph.disputed(value, value.shape[-1], matrix.shape[1]):
+            return result
+        raise MisfitError(msg, result)
     value = matmul(graph, name, value, matrix.T)
     return value if vector is None else value.apply(name, "add", vector)

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import copy
-import inspect
-import operator
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mipnet.errors import NetworkError, ReadError, UnsupportedError
 from mipnet.network.layers.base import Shape
 from mipnet.network.network import Network
 from mipnet.network.readers.base import Reader, is_instance, item_shape, register_reader
-from mipnet.network.readers.graph import Graph
-from mipnet.network.readers.torch_ops import REMEDIES, module_step
-from mipnet.network.readers.torch_walk import TorchWalk
-from mipnet.network.readers.values import LOST, RefusalError, Value, located
+from mipnet.network.readers.complaints import Complaints
+from mipnet.network.readers.torch_mode import training_calls, training_modules, twin_of
+from mipnet.network.readers.torch_ops import module_step
+from mipnet.network.readers.torch_trace import traces, unreached
+from mipnet.network.readers.torch_walk import TorchWalk, checked_alone
+from mipnet.network.readers.values import OPEN, RefusalError, Value, located
 
 if TYPE_CHECKING:
     from torch import nn
-    from torch.fx import Graph as Traced
-    from torch.fx import Node as Call
 
 #: Wrappers that change how a module runs and not what it computes, with where they keep it.
 WRAPPERS = {
@@ -36,8 +33,9 @@ HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks", "_backward_p
 class TorchReader(Reader):
     """Modules that ``torch.fx`` can trace, of the functions and modules in ``torch_ops``.
 
-    The module is read in evaluation mode, whatever its own mode: dropout is the identity, batch
-    normalisation uses its running statistics. Weights and biases under ``torch.nn.utils.prune``
+    The module is read as it computes in evaluation mode: dropout is the identity, batch
+    normalisation uses its running statistics. Where that is not what it computes in its own mode,
+    it is refused: call ``model.eval()`` first. Weights and biases under ``torch.nn.utils.prune``
     are read as ``weight_orig * weight_mask``, because ``weight`` itself is only refreshed by the
     next forward pass. The module is not changed. Other forward hooks may change values and are
     refused.
@@ -72,53 +70,76 @@ class TorchReader(Reader):
         item = None if input_shape is None else item_shape(input_shape)
         while type(source).__name__ in WRAPPERS and type(source).__module__.startswith("torch."):
             source = getattr(source, WRAPPERS[type(source).__name__])
-        refused = list(_foreign_hooks(source))
         with located(origin):
-            root = _evaluated(source)
-            graph = _traced(root, origin, refused)
-            # The first pass knows no shapes: it lists what cannot be read, and finds the width.
-            trial = TorchWalk(graph, root, Graph(origin))
-            trial.output(LOST)
-            trial.refused = refused + trial.refused
-            trial.complain(origin)
-            width = trial.written.width
-            if item is None and width is None:
-                msg = "has no Linear that tells the shape of the input; give input_shape="
-                raise ReadError(msg)
-            written = Graph(origin)
-            walk = TorchWalk(graph, root, written)
-            value = walk.output(written.start(item or (width or 1,)))
-            if walk.faults and item is None and not written.products:
-                msg = f"{walk.faults[0]} (the input was taken as a vector; give input_shape= if it "
-                msg += "is none)"
-                raise NetworkError(msg) from walk.faults[0]
-            walk.complain(origin)
+            found = _foreign_hooks(source)
+            root = _copied(source)
+            training = training_modules(root)
+            twin = twin_of(root)
+            runs = traces(root.eval())
+            found.join(run.complaints for run in runs)
+            if twin is not None and runs[0].sound:
+                found.join([training_calls(twin, runs[0])])
+            walks = [_walked(TorchWalk(run.graph, root, origin, training), item) for run in runs]
+            found.join(walk.complaints for walk, _ in walks)
+            if not runs[0].sound:
+                for name, part in unreached(root, runs):
+                    found.join([checked_alone(name, part, training)])
+            found.tell(origin)
+            walk, value = walks[0]
             if not isinstance(value, Value):
-                msg = "its output does not depend on its input"
+                msg = "its output does not depend on its input; return what is computed from it"
                 raise ReadError(msg)
             try:
-                return written.finish(value, dtype="float32")
+                return walk.written.finish(value, dtype="float32")
             except RefusalError as error:
                 raise UnsupportedError(origin, [f"the output: {error}"]) from error
 
 
-def _foreign_hooks(module: nn.Module) -> Iterator[str]:
+def _walked(walk: TorchWalk, item: Shape | None) -> tuple[TorchWalk, Any]:
+    """Walk through all calls, and the value of the output.
+
+    Without a shape of the input, a first pass finds the width of the vectors that the first Linear
+    takes, and what does not depend on shapes.
+    """
+    if item is not None:
+        return walk, walk.output(walk.written.start(item))
+    value = walk.output(OPEN)
+    width, guess = walk.written.width, walk.written.guess
+    if width is None and (walk.written.images or guess is None):
+        msg = "has no Linear that tells the shape of the input; give input_shape="
+        walk.complaints.damage(ReadError(msg))
+        return walk, value
+    if width is None and walk.complaints:
+        return walk, value
+    second = walk.again()
+    size = width or guess or 1
+    value = second.output(second.written.start((size,)))
+    if second.early is not None:
+        # What follows a wrong guess tells nothing.
+        told = str(second.early).split("; ", maxsplit=1)[0]
+        msg = f"{told} (the input was taken as a vector of {size}); give input_shape="
+        walk.complaints.fault(NetworkError(msg))
+        return walk, value
+    return second, value
+
+
+def _foreign_hooks(module: nn.Module) -> Complaints:
     """Forward hooks that may change values: all but those of pruning."""
     from torch.nn.utils.prune import BasePruningMethod
 
+    found = Complaints()
     for name, part in module.named_modules():
         for kind in HOOKS[:2]:
             for hook in getattr(part, kind).values():
                 if not isinstance(hook, BasePruningMethod):
                     what = getattr(hook, "__qualname__", type(hook).__qualname__)
-                    yield (
-                        f"{name or 'the module'!r} ({type(part).__name__}): forward hook {what} "
-                        f"may change values; remove it before loading"
-                    )
+                    reason = f"forward hook {what} may change values; remove it before loading"
+                    found.refuse(f"{name or 'the module'!r} ({type(part).__name__})", reason)
+    return found
 
 
-def _evaluated(module: nn.Module) -> nn.Module:
-    """Copy in evaluation mode, without hooks and with masks applied."""
+def _copied(module: nn.Module) -> nn.Module:
+    """Copy without hooks and with masks applied."""
     import torch
 
     memo: dict[int, Any] = {}
@@ -137,13 +158,17 @@ def _evaluated(module: nn.Module) -> nn.Module:
                 elif isinstance(tensor, torch.Tensor):
                     memo[id(tensor)] = tensor.detach().clone()
         try:
-            root = copy.deepcopy(module, memo).eval()
+            root = copy.deepcopy(module, memo)
         except Exception as error:
-            msg = f"cannot be copied: {error}"
+            msg = f"cannot be copied: {error}; let deepcopy copy it"
             raise ReadError(msg) from error
         for part in root.modules():
             _apply_masks(part)
-    return root if module_step(root) is None else torch.nn.Sequential(OrderedDict(linear=root))
+    if module_step(root) is None:
+        return root
+    wrapped = torch.nn.Sequential(OrderedDict(linear=root))
+    wrapped.training = root.training
+    return wrapped
 
 
 def _apply_masks(part: nn.Module) -> None:
@@ -164,68 +189,3 @@ def _apply_masks(part: nn.Module) -> None:
                 delattr(part, stale)
         masked = mask.to(original.dtype) * original
         part.register_parameter(name, torch.nn.Parameter(masked, requires_grad=False))
-
-
-def _traced(root: nn.Module, origin: str, refused: list[str]) -> Traced:
-    import torch
-    from torch.fx import Proxy, Tracer
-    from torch.fx.graph import inplace_methods
-    from torch.fx.proxy import Attribute
-
-    class Recorded(Proxy):
-        """Records ``h += y`` as what it does to every other name of ``h``.
-
-        Without these methods Python takes it for ``h = h + y``, which leaves the tensor alone.
-        """
-
-        def __getattr__(self, k: str) -> Attribute:
-            return RecordedAttribute(self, k)
-
-    class RecordedAttribute(Attribute, Recorded):
-        """An attribute, such as ``h.T``."""
-
-    for name in inplace_methods:
-        if hasattr(torch.Tensor, f"__{name}__"):
-            setattr(Recorded, f"__{name}__", _recording(getattr(operator, name)))
-
-    class Leaves(Tracer):
-        """Stops at torch's own modules, and sees through subclasses with another forward."""
-
-        def proxy(self, node: Call) -> Proxy:
-            return Recorded(node, self)
-
-        def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-            own = getattr(type(m).forward, "__module__", "").startswith("torch.nn")
-            inherited = own and "forward" not in vars(m)
-            if inherited and type(m).__module__ == "torch.nn.utils.parametrize":
-                return True
-            return inherited and super().is_leaf_module(m, module_qualified_name)
-
-    try:
-        others = list(inspect.signature(root.forward).parameters.items())[1:]
-        defaults = {name: p.default for name, p in others if p.default is not p.empty}
-        with torch.no_grad():
-            return Leaves().trace(root, defaults or None)
-    except Exception as error:
-        reason = (
-            f"forward cannot be traced: {type(error).__name__}: {error}; branches and loops that "
-            f"depend on values have no network: write them without, or export ONNX"
-        )
-        raise UnsupportedError(origin, [*refused, *_unread(root), reason]) from error
-
-
-def _recording(target: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method that records a call of a function."""
-
-    def record(self: Any, *others: Any) -> Any:
-        return self.tracer.create_proxy("call_function", target, (self, *others), {})
-
-    return record
-
-
-def _unread(root: nn.Module) -> Iterator[str]:
-    """Modules that have no layer, where the trace cannot tell which are called."""
-    for name, part in root.named_modules():
-        kind = type(part).__name__
-        if kind in REMEDIES:
-            yield f"{name!r} ({kind}): {REMEDIES[kind]}"

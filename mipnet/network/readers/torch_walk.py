@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mipnet.errors import NetworkError, UnsupportedError
+from mipnet.errors import NetworkError
+from mipnet.network.readers.complaints import Complaints
 from mipnet.network.readers.graph import Graph
-from mipnet.network.readers.torch_ops import ALIASES, REMEDIES, SCALARS, STEPS, Step, module_step
+from mipnet.network.readers.torch_ops import ALIASES, SCALARS, STEPS, Step, module_step, remedy_of
+from mipnet.network.readers.torch_stand_in import stand_in
 from mipnet.network.readers.values import LOST, RefusalError, Value
 
 if TYPE_CHECKING:
@@ -32,13 +35,18 @@ def _attribute(root: nn.Module, target: str) -> Any:
 class TorchWalk:
     """One pass over the calls that the output of a traced module needs."""
 
-    def __init__(self, graph: Traced, root: nn.Module, written: Graph) -> None:
+    def __init__(
+        self, graph: Traced, root: nn.Module, origin: str, training: dict[str, str]
+    ) -> None:
         self.calls: list[Call] = list(graph.nodes)
         self.position = {call: k for k, call in enumerate(self.calls)}
         self.root = root
-        self.written = written
-        self.refused: list[str] = []
-        self.faults: list[NetworkError] = []
+        self.origin, self.training = origin, training
+        self.again = partial(TorchWalk, graph, root, origin, training)
+        self.complaints = Complaints()
+        self.written = Graph(origin, self.complaints.fault)
+        #: The first layer that does not fit, where no product is in front of it.
+        self.early: NetworkError | None = None
         self.values: dict[Call, Any] = {}
         #: Calls whose results may share memory have the same number.
         self.storage: dict[Call, int] = {}
@@ -46,23 +54,14 @@ class TorchWalk:
         self.first: dict[Call, Call] = {}
         self.readers: Counter[Call] = Counter()
 
-    def complain(self, origin: str) -> None:
-        """Raise everything that is wrong with the calls, at once."""
-        if self.refused:
-            raise UnsupportedError(origin, [*self.refused, *map(str, self.faults)])
-        if len(self.faults) == 1:
-            raise self.faults[0]
-        if self.faults:
-            msg = "\n".join(["several layers do not fit:", *(f"  - {f}" for f in self.faults)])
-            raise NetworkError(msg) from self.faults[0]
-
     def output(self, start: Value) -> Any:
         """Value of the output, given the input."""
         needed = self._needed()
         inputs = [call for call in self.calls if call.op == "placeholder" and call in needed]
         if len(inputs) > 1:
             names = [call.name for call in inputs]
-            self.refused.append(f"forward takes several inputs {names}; one is read")
+            reason = f"takes several inputs {names}; join them, or give all but one a default"
+            self.complaints.refuse("forward", reason)
         for call in self.calls:
             if call.op == "placeholder":
                 self.values[call] = start if len(inputs) == 1 else LOST
@@ -77,6 +76,9 @@ class TorchWalk:
         from torch.fx.node import map_arg
 
         needed: set[Call] = set()
+        if not any(call.op == "output" for call in self.calls):
+            # The run ended early: everything so far counts.
+            needed.update(self.calls)
         for call in reversed(self.calls):
             if call.op == "output" or call in needed or _in_place(call, self.root):
                 needed.update((call, *call.all_input_nodes))
@@ -96,7 +98,8 @@ class TorchWalk:
             result = result[0]
         if isinstance(result, Call):
             return self.values[result]
-        self.refused.append("forward returns something other than one tensor")
+        reason = "returns something other than one tensor; return one, joined by torch.cat"
+        self.complaints.refuse("forward", reason)
         return LOST
 
     def _step(self, call: Call) -> None:
@@ -106,25 +109,31 @@ class TorchWalk:
             self.values[call] = _attribute(self.root, str(call.target))
             return
         args, kwargs = (map_arg(a, lambda n: self.values[n]) for a in (call.args, call.kwargs))
-        computed = any(isinstance(self.values[n], Value) for n in call.all_input_nodes)
         label, name = self._label(call)
-        changed = _in_place(call, self.root)
-        try:
+        if call.op == "call_module" and str(call.target) in self.training:
+            self.complaints.refuse(label, self.training[str(call.target)])
+
+        def act() -> Any:
+            changed = _in_place(call, self.root)
             if changed:
                 self._refuse_state(call)
-            if computed:
+            if any(isinstance(self.values[n], Value) for n in call.all_input_nodes):
                 self.values[call] = self._computed(call, name, args, kwargs)
             else:
                 self.values[call] = _executed(call, self.root, args, kwargs)
             self.storage[call] = self._memory(call, shared=changed)
             if isinstance(self.values[call], Value) and changed:
                 self._rebind(call)
-        except RefusalError as error:
-            self.refused.append(f"{label}: {error}")
-            self.values[call] = LOST
-        except NetworkError as error:
-            self.faults.append(error)
-            self.values[call] = LOST
+            return self.values[call]
+
+        def otherwise() -> Any:
+            known = self.values.get(call)
+            return stand_in(call, self.root, self.written, args, kwargs) if known is None else known
+
+        count = self.written.products
+        self.values[call] = self.complaints.attempt(label, act, otherwise)
+        if not count and self.early is None:
+            self.early = self.complaints.faulty
         if isinstance(self.values[call], Value) and self.readers[call] > 1:
             self.values[call] = self.written.anchored(self.values[call])
 
@@ -159,19 +168,17 @@ class TorchWalk:
             if step is None and operation in SCALARS and lost:
                 return LOST
         if step is None:
-            raise RefusalError(self._remedy(call))
+            part = None
+            if call.op == "call_module":
+                part = self.root.get_submodule(str(call.target))
+            kind = _operation(call) if part is None else type(part).__name__
+            raise RefusalError(remedy_of(kind, part) or "is not supported")
         try:
             inspect.signature(step).bind(None, *args, **kwargs)
         except TypeError as error:
-            reason = f"is called with unsupported arguments: {error}"
+            reason = f"is called with unsupported arguments: {error}; leave them out"
             raise RefusalError(reason) from error
         return step(Step(self.written, name), *args, **kwargs)
-
-    def _remedy(self, call: Call) -> str:
-        kind = ""
-        if call.op == "call_module":
-            kind = type(self.root.get_submodule(str(call.target))).__name__
-        return REMEDIES.get(kind, "is not supported")
 
     def _refuse_state(self, call: Call) -> None:
         """Refuse to change what the module keeps: its next call would give another result."""
@@ -192,7 +199,7 @@ class TorchWalk:
         known = isinstance(before, Value) and not (before.lost or value.lost)
         if known and not moved and before.shape != value.shape:
             msg = f"layer {call.name!r}: a result of shape {value.shape} does not fit in place "
-            msg += f"of {before.shape}"
+            msg += f"of {before.shape}; write it out of place"
             raise NetworkError(msg)
         self.first[call] = first = self.first.get(changed, changed)
         memory = self.storage[call]
@@ -267,5 +274,20 @@ def _executed(call: Call, root: nn.Module, args: Any, kwargs: Any) -> Any:
                 return getattr(args[0], target)(*args[1:], **kwargs)
             return target(*args, **kwargs)
     except Exception as error:
-        reason = f"cannot be evaluated: {error}"
+        told = (str(error).splitlines() or [""])[0].replace("; ", ", ")
+        reason = f"cannot be evaluated: {told}; correct it, or take it out of forward"
         raise RefusalError(reason) from error
+
+
+def checked_alone(name: str, part: nn.Module, training: dict[str, str]) -> Complaints:
+    """Return what is wrong with a module whatever it reads, for one that no run calls."""
+    found, label = Complaints(), f"{name!r} ({type(part).__name__})"
+    step = module_step(part)
+    if name in training:
+        found.refuse(label, training[name])
+    if step is None:
+        found.refuse(label, remedy_of(type(part).__name__, part) or "is not supported")
+        return found
+    call = Step(Graph(name, found.fault), name)
+    found.attempt(label, lambda: step(call, LOST), lambda: LOST)
+    return found

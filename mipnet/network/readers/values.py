@@ -22,6 +22,8 @@ from mipnet.network.numbers import Array
 
 #: Most elements an intermediate result may have: what a file claims is not allocated unseen.
 MAX_ELEMENTS = 10**8
+#: What to do about sizes that do not fit.
+RESIZE = "make its sizes those of the layer before it, or the other way round"
 
 Operation = Literal["add", "sub", "rsub", "mul", "div"]
 
@@ -30,13 +32,28 @@ class RefusalError(Exception):
     """One step of a model cannot be read; the reader lists the reason with its other refusals."""
 
 
+class MisfitError(NetworkError):
+    """A layer does not fit what it reads; its own sizes still tell what it would give.
+
+    Attributes
+    ----------
+    result : Value
+        Unknown values of the declared sizes, with which the layers behind it are checked.
+    """
+
+    def __init__(self, message: str, result: Value) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 @contextmanager
 def located(source: str) -> Iterator[None]:
     """Put the source in front of the messages of errors raised inside."""
     try:
         yield
     except (NetworkError, ReadError) as error:
-        raise type(error)(f"{source}: {error}") from error
+        kind = NetworkError if isinstance(error, NetworkError) else ReadError
+        raise kind(f"{source}: {error}") from error
 
 
 @contextmanager
@@ -133,6 +150,10 @@ class Value:
         Whether the first axis is the batch axis.
     arithmetic, reshaping : str
         Name of the last step of each kind, for the layer that must be written for it.
+    channels, width : int or None
+        What is known of the shape of a lost result: sizes of its second and of its last axis.
+    open : bool
+        Whether a lost result is a view of an input of unknown shape.
     """
 
     base: str | Product | Pending | None
@@ -144,6 +165,9 @@ class Value:
     batched: bool = True
     arithmetic: str = "scale"
     reshaping: str = "flatten"
+    channels: int | None = None
+    width: int | None = None
+    open: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -154,6 +178,11 @@ class Value:
     def lost(self) -> bool:
         """Whether an unsupported step lies before this result."""
         return self.base is None
+
+    @property
+    def unknown(self) -> Value:
+        """The lost result of a step that changes the shape of this lost one."""
+        return OPEN if self.open else LOST
 
     @property
     def plain(self) -> bool:
@@ -190,7 +219,7 @@ class Value:
             when absent.
         """
         if self.lost:
-            return self
+            return self.unknown
         try:
             local = change(np.arange(self.index.size).reshape(self.shape))
         except (ValueError, IndexError, TypeError, OverflowError) as error:
@@ -227,11 +256,11 @@ class Value:
 
     def apply(self, name: str, operation: Operation, constant: Array) -> Value:
         """Elementwise arithmetic with a constant, broadcast as NumPy does; ``rsub``: ``c - x``."""
-        if self.lost:
-            return self
         if operation == "div" and not np.all(constant):
-            msg = f"layer {name!r}: divides by zero"
+            msg = f"layer {name!r}: divides by zero; correct the constant"
             raise NetworkError(msg)
+        if self.lost:
+            return self._beside(name, constant)
         value = self.broadcast(name, constant.shape)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             one, zero = np.ones(()), np.zeros(())
@@ -256,15 +285,27 @@ class Value:
                 moves = (*moves, Move("scale", value.shape, data))
         return replace(value, scale=scale, shift=shift, moves=moves, arithmetic=name)
 
+    def _beside(self, name: str, constant: Array) -> Value:
+        """Lost result behind arithmetic with a constant, as far as its width tells."""
+        if constant.size == 1:
+            return self
+        if constant.ndim != 1 or self.width is None:
+            return self.unknown
+        if self.width not in (1, constant.size):
+            msg = f"layer {name!r}: a constant of shape {constant.shape} does not fit vectors of "
+            msg += f"{self.width} before it; {RESIZE}"
+            raise MisfitError(msg, self)
+        return replace(self, width=constant.size)
+
     def broadcast(self, name: str, shape: Shape) -> Value:
         """Repeat the result along its axes of size 1 until it has the shape it broadcasts to."""
         try:
             target = np.broadcast_shapes(self.shape, shape)
         except ValueError as error:
-            msg = f"layer {name!r}: a constant of shape {shape} does not fit {self.shape}"
-            raise NetworkError(msg) from error
+            msg = f"layer {name!r}: a constant of shape {shape} does not fit {self.shape}; {RESIZE}"
+            raise MisfitError(msg, self) from error
         if self.lost or target == self.shape:
-            return self
+            return self.unknown if self.lost else self
         bounded(name, target)
         rank = len(target)
         value = self
@@ -280,7 +321,7 @@ class Value:
         """Return the result with its axes in another order."""
         order = tuple(int(a) for a in axes)
         if self.lost:
-            return self
+            return self.unknown
         if sorted(order) != list(range(len(self.shape))):
             msg = f"layer {name!r}: {order} is no order of the axes of shape {self.shape}"
             raise NetworkError(msg)
@@ -292,7 +333,7 @@ class Value:
     def slice(self, name: str, axis: int, start: int, end: int, step: int = 1) -> Value:
         """Range of one axis; ends are clipped and negative ones count from the end, as in NumPy."""
         if self.lost:
-            return self
+            return self.unknown
         if not -len(self.shape) <= axis < len(self.shape):
             msg = f"layer {name!r}: shape {self.shape} has no axis {axis}"
             raise NetworkError(msg)
@@ -340,4 +381,6 @@ def compressed(values: Array) -> Array:
     return values
 
 
+#: Result of a step that cannot be read, and the input while its shape is not known.
 LOST = Value(None, 1, np.zeros((), np.int64), np.ones(()), np.zeros(()))
+OPEN = replace(LOST, open=True)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from mipnet.errors import NetworkError
-from mipnet.network.layers import AvgPool, Conv, MaxPool
+from mipnet.network.layers import AvgPool, BatchNorm, Conv, MaxPool
 from mipnet.network.numbers import Array
 from mipnet.network.readers.combine import axis_of, joined, layered
 from mipnet.network.readers.graph import Graph
-from mipnet.network.readers.values import Pending, Value, bounded
+from mipnet.network.readers.values import (
+    LOST,
+    RESIZE,
+    MisfitError,
+    Pending,
+    Value,
+    bounded,
+    named,
+)
 
 Widths = tuple[tuple[int, int], ...]
 
@@ -30,9 +39,12 @@ def pad(graph: Graph, name: str, value: Value, widths: Widths, filling: float) -
         Minus infinity only in front of a maximum.
     """
     if value.lost:
-        return value
+        return replace(value.unknown, channels=value.channels)
     if len(widths) != len(value.shape):
-        msg = f"layer {name!r}: {len(widths)} pairs of padding do not fit shape {value.shape}"
+        msg = (
+            f"layer {name!r}: {len(widths)} pairs of padding do not fit shape {value.shape}; give "
+        )
+        msg += "one for each axis"
         raise NetworkError(msg)
     bounded(name, tuple(max(b + n + a, 0) for (b, a), n in zip(widths, value.shape, strict=True)))
     source = value
@@ -88,14 +100,57 @@ def conv(
     groups: int,
 ) -> Value:
     """Convolution; ``pads`` are all beginnings and then all ends."""
+    known = replace(LOST, channels=len(weight))
     if not value.lost:
-        _same_rank(name, value, weight.ndim)
+        _same_rank(name, value, weight.ndim, known)
         value, more = _unpadded(graph, value, 0.0)
         pads = [p + m for p, m in zip(pads, more, strict=True)]
     zeros = np.zeros(len(weight)) if bias is None else bias
-    return layered(
-        graph, name, value, lambda: Conv(weight, zeros, stride, pads, dilation, groups), 3
-    )
+    with named(name):
+        layer = Conv(weight, zeros, stride, pads, dilation, groups)
+    wanted = weight.shape[1] * groups
+    graph.images |= value.open
+    given = value.channels if value.lost else value.shape[1]
+    if given in (None, wanted):
+        if value.lost:
+            return known
+        try:
+            return layered(graph, name, value, lambda: layer, 3)
+        except NetworkError as error:
+            raise MisfitError(str(error), known) from error
+    msg = f"layer {name!r}: weight of shape {weight.shape} in {groups} group(s) takes {wanted} "
+    if value.lost:
+        msg += f"channels, not the {given} before it; {RESIZE}"
+        raise MisfitError(msg, known)
+    msg += f"channels, but {graph.origin(value)} gives shape {value.shape[1:]}; {RESIZE}"
+    with named(name):
+        shape = (1, *layer.output_shape((wanted, *value.shape[2:])))
+    if graph.disputed(value, value.shape[1], wanted):
+        return graph.ghost(name, shape)
+    raise MisfitError(msg, graph.ghost(name, shape))
+
+
+def batch_norm(
+    graph: Graph, name: str, value: Value, parameters: Sequence[Array], epsilon: float
+) -> Value:
+    """Batch normalisation; the parameters are weight, bias, mean and variance."""
+    with named(name):
+        weight, bias, mean, variance = parameters
+        layer = BatchNorm(weight, bias, mean, variance, epsilon)
+    wanted = layer.weight.size
+    given = value.channels
+    if not value.lost:
+        given = value.shape[1] if len(value.shape) > 1 else None
+    if given is None or given == wanted:
+        result = layered(graph, name, value, lambda: layer)
+        return replace(value, channels=wanted) if value.lost else result
+    msg = f"layer {name!r}: normalises {wanted} channels, but "
+    if value.lost:
+        raise MisfitError(f"{msg}there are {given} before it; {RESIZE}", value)
+    if graph.disputed(value, given, wanted):
+        return value
+    msg += f"{graph.origin(value)} gives shape {value.shape[1:]}; {RESIZE}"
+    raise MisfitError(msg, graph.ghost(name, value.shape, (given, wanted)))
 
 
 def max_pool(
@@ -146,8 +201,11 @@ def avg_pool(
     return layered(graph, name, value, make, 3)
 
 
-def _same_rank(name: str, value: Value, rank: int) -> None:
+def _same_rank(name: str, value: Value, rank: int, known: Value = LOST) -> None:
     if len(value.shape) != rank:
         msg = f"layer {name!r}: a kernel of {rank - 2} axes takes (1, channels, {rank - 2} spatial "
-        msg += f"axes), not shape {value.shape}"
-        raise NetworkError(msg)
+        msg += (
+            f"axes), not shape {value.shape}; give it as many axes, by input_shape= or a reshape "
+        )
+        msg += "in front of it"
+        raise MisfitError(msg, known)

@@ -64,9 +64,15 @@ def test_sequential_round_trip(pieces, widths, bias, masks, precision, training,
                 with torch.no_grad():
                     masked = getattr(part, f"{name}_orig") * getattr(part, f"{name}_mask")
                     getattr(twin, name).copy_(masked)
+    if training and "dropout" in pieces:
+        with pytest.raises(UnsupportedError, match=r"\(Dropout\): is in training mode"):
+            load(module)
+        assert module.training
+        module.eval()
+    mode = module.training
     net = load(module)
     assert net.dtype == ("float64" if precision == torch.float64 else "float32")
-    assert module.training is training
+    assert module.training is mode
     agree(dense, net, (widths[-1],))
 
 
@@ -253,7 +259,7 @@ def test_broken_modules():
     with pytest.raises(ReadError, match="input_shape"):
         load(nn.Sequential(nn.Flatten(), nn.ReLU()))
     with pytest.raises(NetworkError, match=r"give input_shape="):
-        load(Custom())
+        load(Custom().eval())
     with pytest.raises(NetworkError, match="vectors of 12, but the input gives"):
         load(nn.Sequential(nn.Linear(12, 1)), input_shape=(3, 4))
     with pytest.raises(ReadError, match="lazy"):

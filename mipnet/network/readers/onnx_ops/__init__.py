@@ -8,12 +8,13 @@ from mipnet.network.readers.onnx_ops import (
     shapes,
     windows,
 )
-from mipnet.network.readers.onnx_ops.step import FLOATS, STEPS, LostError, Result, Step
+from mipnet.network.readers.onnx_ops.remedies import REMEDIES
+from mipnet.network.readers.onnx_ops.step import FLOATS, STEPS, Result, Step
 
 __all__ = [
     "FLOATS",
+    "REMEDIES",
     "STEPS",
-    "LostError",
     "Result",
     "Step",
     "activations",

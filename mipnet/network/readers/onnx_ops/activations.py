@@ -16,14 +16,13 @@ from mipnet.network.layers import (
     Layer,
     LeakyReLU,
     LogSoftmax,
-    PReLU,
     ReLU,
     Sigmoid,
     SiLU,
     Softmax,
     Softplus,
 )
-from mipnet.network.readers import gates
+from mipnet.network.readers import combine, gates
 from mipnet.network.readers.combine import along, axis_of, elementwise
 from mipnet.network.readers.onnx_ops.step import Step, reads
 from mipnet.network.readers.values import RefusalError, Value
@@ -58,13 +57,9 @@ def _prelu(step: Step) -> Value:
 def prelu(step: Step, slope: np.ndarray) -> Value:
     """PReLU with a slope that broadcasts to the value, batch axis included."""
     value = step.value()
-    if value.lost:
-        return value
     if slope.ndim == len(value.shape) and slope.shape[0] == 1 and slope.ndim > 1:
         slope = slope[0]
-    graph = step.graph
-    node = graph.emit(step.name, PReLU(slope), graph.node(value))
-    return graph.value(node, value.shape, batched=value.batched)
+    return combine.prelu(step.graph, step.name, value, slope)
 
 
 @reads("Clip")
@@ -74,7 +69,7 @@ def _clip(step: Step) -> Value:
         found = step.raw(position) if step.opset >= 11 else None
         number = step.attribute(key, free) if found is None else np.ravel(found)[0]
         if found is not None and found.size != 1:
-            reason = f"has a {key} that is no single number"
+            reason = f"has a {key} that is no single number; use Max and Min"
             raise RefusalError(reason)
         if np.isnan(number):
             msg = f"layer {step.name!r}: {key} is NaN"
@@ -114,7 +109,7 @@ def _gelu(step: Step) -> Value:
 @reads("Swish")
 def _swish(step: Step) -> Value:
     if step.number("alpha", 1.0) != 1.0:
-        reason = "is a Swish with an alpha other than 1"
+        reason = "is a Swish with an alpha other than 1; scale its input and output instead"
         raise RefusalError(reason)
     return elementwise(step.graph, step.name, step.value(), SiLU)
 

@@ -20,7 +20,7 @@ def _arithmetic(step: Step) -> Value:
         raise RefusalError(reason)
     places = step.computed
     if operation == "div" and 1 in places:
-        reason = "divides by a computed tensor"
+        reason = "divides by a computed tensor; multiply with a constant instead"
         raise RefusalError(reason)
     if len(places) == 2:
         values = [step.value(0), step.value(1)]
@@ -80,10 +80,10 @@ def _neg(step: Step) -> Value:
 @reads("Pow")
 def _pow(step: Step) -> Value:
     if 1 in step.computed:
-        reason = "raises to a computed power"
+        reason = "raises to a computed power; use an activation of docs/layers.md"
         raise RefusalError(reason)
     exponent = step.parameter(1)
     if exponent.size != 1:
-        reason = "raises to several powers"
+        reason = "raises to several powers; use an activation of docs/layers.md"
         raise RefusalError(reason)
     return gates.power(step.graph, step.name, step.value(), float(exponent.flat[0]))

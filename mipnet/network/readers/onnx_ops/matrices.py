@@ -62,6 +62,6 @@ def _one(step: Step) -> int:
     """Position of the one factor that is no constant."""
     places = [i for i in step.computed if i < 2]
     if len(places) > 1:
-        reason = "multiplies two computed tensors, as attention does; no such layer is read"
+        reason = "multiplies two computed tensors, as attention does; use a product with a constant"
         raise RefusalError(reason)
     return places[0]

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from mipnet.errors import NetworkError
 from mipnet.network.numbers import Array
 from mipnet.network.readers.combine import axis_of, joined
-from mipnet.network.readers.onnx_ops.step import FLOATS, LostError, Step, reads
+from mipnet.network.readers.complaints import LostError
+from mipnet.network.readers.onnx_ops.step import FLOATS, Step, reads
 from mipnet.network.readers.values import RefusalError, Value, bounded
 
 Anything = npt.NDArray[np.int64]
@@ -27,7 +28,7 @@ def _dropout(step: Step) -> Value:
     if (training is not None and np.any(training)) or (
         step.opset < 7 and not step.attribute("is_test", 0)
     ):
-        reason = "is in training mode; export the model for inference"
+        reason = "is in training mode; export the model for inference (model.eval())"
         raise RefusalError(reason)
     return step.value()
 
@@ -35,7 +36,7 @@ def _dropout(step: Step) -> Value:
 @reads("Cast")
 def _cast(step: Step) -> Value:
     if step.attribute("to") not in FLOATS:
-        reason = "casts to a type that is not float, double, float16 or bfloat16"
+        reason = "casts to a type that is not float, double, float16 or bfloat16; keep it in float"
         raise RefusalError(reason)
     return step.value()
 
@@ -58,11 +59,11 @@ def _flatten(step: Step) -> Value:
 def _reshape(step: Step) -> Value:
     sizes = step.integers(1, "shape")
     if sizes is None:
-        reason = "has no shape"
+        reason = "has no shape; give it one"
         raise RefusalError(reason)
     value, keep = step.value(), not step.attribute("allowzero", 0)
     if value.lost:
-        return value
+        return value.unknown
     for k, n in enumerate(sizes):
         if n == 0 and keep:
             if k >= len(value.shape):
@@ -99,12 +100,15 @@ def _unsqueeze(step: Step) -> Value:
 def _slice(step: Step) -> Value:
     starts, ends = step.integers(1, "starts"), step.integers(2, "ends")
     if starts is None or ends is None or len(starts) != len(ends):
-        reason = f"has starts {starts} and ends {ends}"
+        reason = f"has starts {starts} and ends {ends}; give as many of both, as constants"
         raise RefusalError(reason)
     axes = step.integers(3, "axes") or list(range(len(starts)))
     steps = step.integers(4, "steps") or [1] * len(starts)
     if len({len(starts), len(axes), len(steps)}) > 1 or 0 in steps:
-        reason = f"has axes {axes} and steps {steps} for {len(starts)} starts"
+        reason = (
+            f"has axes {axes} and steps {steps} for {len(starts)} starts; give as many of each, "
+        )
+        reason += "and steps other than 0"
         raise RefusalError(reason)
     value = step.value()
     for start, end, axis, stride in zip(starts, ends, axes, steps, strict=True):
@@ -116,7 +120,7 @@ def _slice(step: Step) -> Value:
 def _split(step: Step) -> list[Value]:
     value, count = step.value(), len(step.node.output)
     if value.lost:
-        return [value] * count
+        return [value.unknown] * count
     axis = axis_of(step.name, value, int(step.attribute("axis", 0)), batch=True)
     sizes = step.integers(1, "split")
     n = value.shape[axis]
@@ -142,10 +146,10 @@ def _concat(step: Step) -> Value:
 def _gather(step: Step) -> Value:
     value, index = step.value(), step.raw(1)
     if index is None or index.dtype.kind not in "iu":
-        reason = "has no whole numbers as indices"
+        reason = "has no whole numbers as indices; select by whole numbers"
         raise RefusalError(reason)
     if value.lost:
-        return value
+        return value.unknown
     axis = axis_of(step.name, value, int(step.attribute("axis", 0)), batch=True)
     return gather(step.name, value, index, axis)
 
@@ -173,7 +177,7 @@ def _expand(step: Step) -> Value:
     shape = step.integers(1, "shape") or []
     value = step.value()
     if value.batched and len(shape) >= len(value.shape) and shape[0] > 1:
-        reason = "repeats items along the batch axis"
+        reason = "repeats items along the batch axis; let it act on the other axes"
         raise RefusalError(reason)
     return value.broadcast(step.name, tuple(shape))
 
@@ -182,7 +186,7 @@ def _expand(step: Step) -> Value:
 def _tile(step: Step) -> Value:
     counts, value = step.integers(1, "repeats") or [], step.value()
     if value.lost:
-        return value
+        return value.unknown
     if len(counts) != len(value.shape) or min(counts, default=1) < 1:
         msg = f"layer {step.name!r}: repeats {counts} do not fit shape {value.shape}"
         raise NetworkError(msg)

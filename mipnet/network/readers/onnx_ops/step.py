@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mipnet.errors import NetworkError
 from mipnet.network.numbers import Array
+from mipnet.network.readers.complaints import LostError
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.values import RefusalError, Value
 
@@ -23,10 +24,6 @@ FLOATS = {1: "float32", 10: "float32", 11: "float64", 16: "float32"}
 Constant = npt.NDArray[Any]
 #: Outputs of a node: one, or as many as it has.
 Result = Value | Constant | list[Value] | list[Constant]
-
-
-class LostError(Exception):
-    """A parameter of a step comes out of an unsupported step, which is listed already."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Step:
         found = self.inputs[position]
         if isinstance(found, Value):
             return found
-        reason = "depends on the input in an unsupported place"
+        reason = "depends on the input in an unsupported place; make what it reads there a constant"
         raise RefusalError(reason)
 
     def raw(self, position: int) -> Constant | None:
@@ -81,7 +78,8 @@ class Step:
         if isinstance(found, Value):
             if found.lost:
                 raise LostError
-            reason = f"input {self.node.input[position]!r} must be a constant"
+            reason = f"input {self.node.input[position]!r} must be a constant; fold constants, "
+            reason += "or use an operation that needs none"
             raise RefusalError(reason)
         return found
 
@@ -95,7 +93,7 @@ class Step:
         """
         found = self.raw(position)
         if found is None:
-            reason = f"lacks its input {position}"
+            reason = f"lacks its input {position}; repair the model, or export it again"
             raise RefusalError(reason)
         return self.graph.constant(found, f"constant {self.node.input[position]!r}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mipnet.errors import NetworkError
-from mipnet.network.layers import BatchNorm, GlobalAvgPool, GlobalMaxPool
+from mipnet.network.layers import GlobalAvgPool, GlobalMaxPool
 from mipnet.network.readers import windows
 from mipnet.network.readers.combine import layered
 from mipnet.network.readers.onnx_ops.step import Step, reads
@@ -93,17 +93,14 @@ def _global(step: Step) -> Value:
 @reads("BatchNormalization")
 def _batch_norm(step: Step) -> Value:
     if step.attribute("training_mode", 0) or len([o for o in step.node.output if o]) > 1:
-        reason = "is in training mode; export the model for inference"
+        reason = "is in training mode; export the model for inference (model.eval())"
         raise RefusalError(reason)
     if not step.attribute("spatial", 1):
         reason = "normalises every element by itself (spatial=0); convert to a newer opset"
         raise RefusalError(reason)
-    weight, bias, mean, variance = (step.parameter(k) for k in range(1, 5))
+    parameters = [step.parameter(k) for k in range(1, 5)]
     epsilon = step.number("epsilon", 1e-5)
-    return layered(
-        step.graph, step.name, step.value(),
-        lambda: BatchNorm(weight, bias, mean, variance, epsilon),
-    )  # fmt: skip
+    return windows.batch_norm(step.graph, step.name, step.value(), parameters, epsilon)
 
 
 @reads("Pad")
@@ -118,7 +115,7 @@ def _pad(step: Step) -> Value:
     axes = step.integers(3, "axes")
     value = step.value()
     if widths is None or len(widths) % 2:
-        reason = "has no pairs of pads"
+        reason = "has no pairs of pads; give one for both ends of each axis"
         raise RefusalError(reason)
     if np.isnan(number) or number == np.inf:
         msg = f"layer {step.name!r}: pads with {number}"

@@ -12,12 +12,12 @@ from mipnet.network.readers.torch_ops import (
     shapes,
     windows,
 )
-from mipnet.network.readers.torch_ops.modules import REMEDIES, module_step
+from mipnet.network.readers.torch_ops.modules import module_step
+from mipnet.network.readers.torch_ops.remedies import remedy_of
 from mipnet.network.readers.torch_ops.step import ALIASES, SCALARS, STEPS, Step
 
 __all__ = [
     "ALIASES",
-    "REMEDIES",
     "SCALARS",
     "STEPS",
     "Step",
@@ -26,6 +26,7 @@ __all__ = [
     "matrices",
     "module_step",
     "reductions",
+    "remedy_of",
     "shapes",
     "windows",
 ]

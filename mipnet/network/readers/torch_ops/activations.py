@@ -17,14 +17,13 @@ from mipnet.network.layers import (
     Layer,
     LeakyReLU,
     LogSoftmax,
-    PReLU,
     ReLU,
     Sigmoid,
     SiLU,
     Softmax,
     Softplus,
 )
-from mipnet.network.readers import gates
+from mipnet.network.readers import combine, gates
 from mipnet.network.readers.combine import along, elementwise
 from mipnet.network.readers.torch_ops.step import Step, computed, reads
 from mipnet.network.readers.values import RefusalError, Value
@@ -65,12 +64,9 @@ def leaky_relu(
 def prelu(step: Step, input: Any, weight: Any) -> Value:
     """PReLU: one slope, or one for each channel."""
     slope, value = step.constant(weight, "weight"), computed(input)
-    if value.lost:
-        return value
-    if slope.size > 1:
+    if slope.size > 1 and not value.lost:
         slope = slope.reshape(-1, *(1,) * (len(value.shape) - 2))
-    node = step.graph.emit(step.name, PReLU(slope), step.graph.node(value))
-    return step.graph.value(node, value.shape, batched=value.batched)
+    return combine.prelu(step.graph, step.name, value, slope)
 
 
 @reads("clamp", "clip")
@@ -81,7 +77,7 @@ def clamp(step: Step, input: Any, min: Any = None, max: Any = None) -> Value:
         number = np.asarray(free) if end is None or end in (math.inf, -math.inf) else None
         number = step.constant(end) if number is None else number
         if number.size != 1:
-            reason = "clamps every element differently"
+            reason = "clamps every element differently; use maximum and minimum"
             raise RefusalError(reason)
         ends.append(float(number.flat[0]) if end not in (math.inf, -math.inf) else float(end))
     if ends == [-math.inf, math.inf]:
@@ -114,7 +110,7 @@ def hardtanh(
 def softplus(step: Step, input: Any, beta: float = 1.0, threshold: float = 20.0) -> Value:
     """Softplus; beyond a low threshold torch goes on with the identity, which is refused."""
     if threshold < 20.0:
-        reason = f"has a threshold of {threshold}, below 20: it jumps there"
+        reason = f"has a threshold of {threshold}, below 20, and jumps there; give 20 or more"
         raise RefusalError(reason)
     return elementwise(step.graph, step.name, computed(input), lambda: Softplus(beta=beta))
 

@@ -25,10 +25,10 @@ def _register(operation: Operation) -> None:
         step: Step, input: Any, other: Any, *, alpha: float = 1, rounding_mode: Any = None
     ) -> Value:
         if rounding_mode is not None:
-            reason = f"rounds its result ({rounding_mode})"
+            reason = f"rounds its result ({rounding_mode}); leave rounding_mode out"
             raise RefusalError(reason)
         if isinstance(other, Value) and operation == "div":
-            reason = "divides by a computed tensor"
+            reason = "divides by a computed tensor; multiply with a constant instead"
             raise RefusalError(reason)
         if isinstance(input, Value) and isinstance(other, Value):
             if operation == "mul":
@@ -62,7 +62,7 @@ def _neg(step: Step, input: Any) -> Value:
 @reads("pow", "ipow")
 def _pow(step: Step, input: Any, exponent: Any) -> Value:
     if isinstance(exponent, Value) or np.size(step.constant(exponent)) != 1:
-        reason = "raises to a power that is no number"
+        reason = "raises to a power that is no number; use an activation of docs/layers.md"
         raise RefusalError(reason)
     return gates.power(
         step.graph, step.name, computed(input), float(step.constant(exponent).flat[0])

@@ -25,7 +25,7 @@ def linear(step: Step, input: Any, weight: Any, bias: Any = None) -> Value:
 @reads("matmul", "mm", "bmm", "mv")
 def _matmul(step: Step, input: Any, other: Any) -> Value:
     if isinstance(input, Value) and isinstance(other, Value):
-        reason = "multiplies two computed tensors, as attention does; no such layer is read"
+        reason = "multiplies two computed tensors, as attention does; use a product with a constant"
         raise RefusalError(reason)
     left = not isinstance(input, Value)
     constant = step.constant(input if left else other)

@@ -12,36 +12,6 @@ from mipnet.network.readers.torch_ops.matrices import linear
 from mipnet.network.readers.torch_ops.step import STEPS, Step
 from mipnet.network.readers.values import RefusalError, Value
 
-#: What to do about modules that have no layer, by name.
-REMEDIES = {
-    **dict.fromkeys(
-        ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"),
-        "recurrent layers are not supported; unroll the model into Linear layers",
-    ),
-    **dict.fromkeys(
-        (
-            *("MultiheadAttention", "Transformer", "TransformerEncoder", "TransformerDecoder"),
-            *("TransformerEncoderLayer", "TransformerDecoderLayer"),
-        ),
-        "attention multiplies computed results, which no layer does",
-    ),
-    **dict.fromkeys(
-        (
-            *("LayerNorm", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"),
-            *("RMSNorm", "LocalResponseNorm"),
-        ),
-        "divides by a computed deviation; train with BatchNorm",
-    ),
-    **dict.fromkeys(
-        ("ELU", "SELU", "CELU", "Mish", "Softsign", "Tanhshrink", "GLU", "RReLU"),
-        "is not supported; docs/layers.md lists the activations that are",
-    ),
-    **dict.fromkeys(
-        ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"),
-        "is not supported; use upsampling by repetition and a convolution",
-    ),
-}
-
 Rule = Callable[..., Any]
 
 

@@ -32,7 +32,7 @@ def _to(step: Step, input: Any, *args: Any, **options: Any) -> Value:
     del step
     for target in (*args, *options.values()):
         if not getattr(target, "is_floating_point", True):
-            reason = f"casts to {target}, which is no floating type"
+            reason = f"casts to {target}, which is no floating type; keep it in float"
             raise RefusalError(reason)
     return computed(input)
 
@@ -53,7 +53,7 @@ def unflatten(step: Step, input: Any, dim: int, sizes: Sequence[int]) -> Value:
     """One axis as several."""
     value = computed(input)
     if value.lost:
-        return value
+        return value.unknown
     axis = axis_of(step.name, value, int(dim), batch=True)
     parts = whole(sizes, "unflattens to")
     return value.reshape(step.name, (*value.shape[:axis], *parts, *value.shape[axis + 1 :]))
@@ -87,7 +87,7 @@ def _unsqueeze(step: Step, input: Any, dim: int) -> Value:
 def _transpose(step: Step, input: Any, dim0: int, dim1: int) -> Value:
     value = computed(input)
     if value.lost:
-        return value
+        return value.unknown
     order = list(range(len(value.shape)))
     first, second = (axis_of(step.name, value, int(d), batch=True) for d in (dim0, dim1))
     order[first], order[second] = order[second], order[first]
@@ -100,7 +100,7 @@ def _permute(step: Step, input: Any, *dims: Any, **options: Any) -> Value:
     order = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
     value = computed(input)
     if value.lost:
-        return value
+        return value.unknown
     return value.transpose(step.name, [d % len(value.shape) for d in whole(order, "permutes by")])
 
 
@@ -108,7 +108,7 @@ def _permute(step: Step, input: Any, *dims: Any, **options: Any) -> Value:
 def _movedim(step: Step, input: Any, source: Any, destination: Any) -> Value:
     value = computed(input)
     if value.lost:
-        return value
+        return value.unknown
     order = np.moveaxis(np.empty(range(1, len(value.shape) + 1)), source, destination).shape
     return value.transpose(step.name, [n - 1 for n in order])
 
@@ -130,7 +130,7 @@ def _cat(step: Step, tensors: Sequence[Any], dim: int = 0) -> Value:
 def _stack(step: Step, tensors: Sequence[Any], dim: int = 0) -> Value:
     first = next(t for t in tensors if isinstance(t, Value))
     if first.lost:
-        return first
+        return first.unknown
     axis = dim % (len(first.shape) + 1)
     if axis == 0 and first.batched:
         raise RefusalError(BATCH)
@@ -147,7 +147,7 @@ def _stack(step: Step, tensors: Sequence[Any], dim: int = 0) -> Value:
 def _chunk(step: Step, input: Any, chunks: int, dim: int = 0) -> Any:
     value = computed(input)
     if value.lost:
-        return value
+        return value.unknown
     axis = axis_of(step.name, value, int(dim), batch=True)
     return _split(step, value, -(-value.shape[axis] // int(chunks)), axis)
 
@@ -156,7 +156,7 @@ def _chunk(step: Step, input: Any, chunks: int, dim: int = 0) -> Any:
 def _split(step: Step, input: Any, split_size_or_sections: Any, dim: int = 0) -> Any:
     value = computed(input)
     if value.lost:
-        return value
+        return value.unknown
     axis = axis_of(step.name, value, int(dim), batch=True)
     n, given = value.shape[axis], split_size_or_sections
     if isinstance(given, (tuple, list)):
@@ -178,7 +178,7 @@ def _narrow(step: Step, input: Any, dim: int, start: int, length: int) -> Value:
 def _select(step: Step, input: Any, dim: int, index: int) -> Value:
     value = computed(input)
     if value.lost:
-        return value
+        return value.unknown
     axis = axis_of(step.name, value, int(dim), batch=True)
     return gather(step.name, value, np.asarray(int(index)), axis)
 
@@ -187,7 +187,7 @@ def _select(step: Step, input: Any, dim: int, index: int) -> Value:
 def _index_select(step: Step, input: Any, dim: int, index: Any) -> Value:
     value = computed(input)
     if value.lost:
-        return value
+        return value.unknown
     axis = axis_of(step.name, value, int(dim), batch=True)
     return gather(step.name, value, step.constant(index).astype(np.int64), axis)
 
@@ -206,7 +206,7 @@ def _expand(step: Step, input: Any, *sizes: Any) -> Value:
     given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     value = computed(input)
     if value.lost:
-        return value
+        return value.unknown
     target = whole(given, "expands to")
     skipped = len(target) - len(value.shape)
     shape = tuple(value.shape[k - skipped] if n == -1 else n for k, n in enumerate(target))
@@ -229,7 +229,7 @@ def _repeat(step: Step, input: Any, *sizes: Any) -> Value:
     given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     value = computed(input)
     if value.lost:
-        return value
+        return value.unknown
     counts = whole(given, "repeats")
     missing = len(counts) - len(value.shape)
     if missing > 0 or min(counts, default=1) < 1:
@@ -247,10 +247,10 @@ def _repeat(step: Step, input: Any, *sizes: Any) -> Value:
 def _getitem(step: Step, input: Any, index: Any) -> Any:
     value = computed(input)
     if value.lost:
-        return value
+        return value.unknown
     parts = list(index) if isinstance(index, tuple) else [index]
     if any(isinstance(p, Value) for p in parts):
-        reason = "selects elements by a computed index"
+        reason = "selects elements by a computed index; select by numbers"
         raise RefusalError(reason)
     if Ellipsis in [p for p in parts if not hasattr(p, "shape")]:
         place = next(k for k, p in enumerate(parts) if p is Ellipsis)
@@ -332,7 +332,7 @@ def _getattr(step: Step, input: Any, name: str) -> Any:
         # Not knowing what a lost value is, every attribute of it is as unknown.
         if value.lost:
             return LOST
-        reason = f"attribute {name!r} is not supported"
+        reason = f"attribute {name!r} is not supported; use methods of torch that are read"
         raise RefusalError(reason)
     return known[name](step, value)
 

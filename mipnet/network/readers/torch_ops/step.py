@@ -21,7 +21,8 @@ class Step:
     def constant(self, values: Any, what: str = "constant") -> Array:
         """Parameter as float64."""
         if isinstance(values, Value):
-            reason = "takes a computed tensor where only a constant is supported"
+            reason = "takes a computed tensor where only a constant is supported; let it be a "
+            reason += "parameter or buffer"
             raise RefusalError(reason)
         return self.graph.constant(values, f"{what} of {self.name!r}")
 
@@ -91,7 +92,7 @@ def computed(input: Any) -> Value:
         When that is a constant, and the computed one stands elsewhere.
     """
     if not isinstance(input, Value):
-        reason = "uses the computed tensor in an unsupported place"
+        reason = "uses the computed tensor in an unsupported place; let it be the first argument"
         raise RefusalError(reason)
     return input
 
@@ -111,6 +112,6 @@ def whole(sizes: Sequence[Any], what: str) -> list[int]:
         When one is none.
     """
     if not all(isinstance(size, int) for size in sizes):
-        reason = f"{what} {tuple(sizes)}, which are no integers"
+        reason = f"{what} {tuple(sizes)}, which are no integers; give whole numbers"
         raise RefusalError(reason)
     return [int(size) for size in sizes]

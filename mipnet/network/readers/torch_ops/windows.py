@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mipnet.errors import NetworkError
-from mipnet.network.layers import BatchNorm, GlobalAvgPool, GlobalMaxPool
+from mipnet.network.layers import GlobalAvgPool, GlobalMaxPool
 from mipnet.network.readers import windows
 from mipnet.network.readers.combine import layered
 from mipnet.network.readers.torch_ops.step import Step, computed, reads, spread
@@ -69,9 +70,8 @@ def batch_norm(  # noqa: PLR0917 - the order of torch
     variance = step.constant(running_var, "running_var")
     gamma = np.ones(mean.shape) if weight is None else step.constant(weight, "weight")
     beta = np.zeros(mean.shape) if bias is None else step.constant(bias, "bias")
-    return layered(
-        step.graph, step.name, computed(input), lambda: BatchNorm(gamma, beta, mean, variance, eps)
-    )
+    parameters = (gamma, beta, mean, variance)
+    return windows.batch_norm(step.graph, step.name, computed(input), parameters, eps)
 
 
 @reads("max_pool1d", "max_pool2d", "max_pool3d")
@@ -88,7 +88,7 @@ def max_pool(  # noqa: PLR0917 - the order of torch
     """Maximum pooling."""
     value, kernel, strides, pads = _geometry(input, kernel_size, stride, padding)
     if return_indices:
-        reason = "returns indices, which no layer gives"
+        reason = "returns indices, which no layer gives; leave return_indices out"
         raise RefusalError(reason)
     return windows.max_pool(
         step.graph, step.name, value, kernel,
@@ -140,7 +140,7 @@ def adaptive_max_pool(
 ) -> Value:
     """Maximum pooling to a number of outputs that divides the inputs."""
     if return_indices:
-        reason = "returns indices, which no layer gives"
+        reason = "returns indices, which no layer gives; leave return_indices out"
         raise RefusalError(reason)
     return _adaptive(step, input, output_size, mean=False)
 
@@ -148,7 +148,8 @@ def adaptive_max_pool(
 def _adaptive(step: Step, input: Any, output_size: Any, *, mean: bool) -> Value:
     value = computed(input)
     if value.lost:
-        return value
+        step.graph.images |= value.open
+        return replace(value.unknown, channels=value.channels)
     spatial = value.shape[2:]
     given = output_size if isinstance(output_size, (tuple, list)) else [output_size] * len(spatial)
     if len(given) != len(spatial):
@@ -159,7 +160,8 @@ def _adaptive(step: Step, input: Any, output_size: Any, *, mean: bool) -> Value:
         kind = GlobalAvgPool if mean else GlobalMaxPool
         return layered(step.graph, step.name, value, kind, 3)
     if any(s < 1 or n % s for s, n in zip(sizes, spatial, strict=True)):
-        reason = f"pools {spatial} to {tuple(sizes)}, which does not divide it into equal windows"
+        reason = f"pools {spatial} to {tuple(sizes)}, which does not divide it into equal windows; "
+        reason += "use an output size that divides the input"
         raise RefusalError(reason)
     kernel = [n // s for s, n in zip(sizes, spatial, strict=True)]
     return avg_pool(step, value, kernel) if mean else max_pool(step, value, kernel)
@@ -175,7 +177,7 @@ def pad(
         raise RefusalError(reason)
     tensor = computed(input)
     if tensor.lost:
-        return tensor
+        return replace(tensor.unknown, channels=tensor.channels)
     numbers = [int(p) for p in pad]
     pairs = list(zip(numbers[::2], numbers[1::2], strict=True))[::-1]
     widths = ((0, 0),) * (len(tensor.shape) - len(pairs)) + tuple(pairs)
