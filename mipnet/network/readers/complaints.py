@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from mipnet.errors import NetworkError, ReadError, UnsupportedError
-from mipnet.network.readers.values import LOST, MisfitError, RefusalError
+from mipnet.network.readers.graph import Graph
+from mipnet.network.readers.values import (
+    LOST,
+    MisfitError,
+    PartError,
+    RefusalError,
+    Value,
+)
 
 T = TypeVar("T")
 
@@ -27,11 +36,37 @@ class LostError(Exception):
     """What a step needs comes out of a step that is listed already."""
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One thing that is wrong.
+
+    Attributes
+    ----------
+    kind : type
+        Class of the error it is by itself.
+    text : str
+        ``<where>: <what is wrong>; <what to do about it>``.
+    cause : Exception or None
+    sure : bool
+        Whether it is wrong whatever a forward decides.
+    """
+
+    kind: type[UnsupportedError | NetworkError | ReadError]
+    text: str
+    cause: Exception | None = None
+    sure: bool = True
+
+    @property
+    def place(self) -> tuple[object, str]:
+        """What is the same in the entries of several runs."""
+        return self.kind, self.text.split(": ", maxsplit=1)[0]
+
+
 class Complaints:
-    """Entries in the order of the model: ``<where>: <what is wrong>; <what to do about it>``."""
+    """Entries in the order of the model."""
 
     def __init__(self) -> None:
-        self.entries: list[tuple[type[Exception], str, Exception | None]] = []
+        self.entries: list[Entry] = []
 
     def __bool__(self) -> bool:
         return bool(self.entries)
@@ -39,22 +74,30 @@ class Complaints:
     @property
     def faulty(self) -> NetworkError | None:
         """The first layer that does not fit."""
-        errors = (error for _, _, error in self.entries)
+        errors = (entry.cause for entry in self.entries)
         return next((error for error in errors if isinstance(error, NetworkError)), None)
 
-    def refuse(self, where: str, reason: object, remedy: str = REMEDY) -> None:
+    def refuse(
+        self, where: str, reason: object, remedy: str = REMEDY, *, sure: bool = True
+    ) -> None:
         """List an operation that is not read; one without a remedy of its own gets ``remedy``."""
-        self.entries.append((UnsupportedError, remedied(f"{where}: {reason}", remedy), None))
+        text = f"{where}: {remedied(str(reason), remedy)}"
+        self.entries.append(Entry(UnsupportedError, text, sure=sure))
+
+    def part(self, error: PartError) -> None:
+        """List a part of an activation without its rest, once."""
+        if str(error) not in [entry.text for entry in self.entries]:
+            self.entries.append(Entry(UnsupportedError, str(error)))
 
     def fault(self, error: NetworkError) -> None:
         """List a layer that does not fit, or has bad parameters; what is shared, once."""
-        entry = (NetworkError, remedied(str(error), CORRECT), error)
-        if entry[:2] not in [known[:2] for known in self.entries]:
+        entry = Entry(NetworkError, remedied(str(error), CORRECT), error, sure=False)
+        if entry.text not in [known.text for known in self.entries]:
             self.entries.append(entry)
 
     def damage(self, error: ReadError) -> None:
         """List a part that is damaged, or a shape that is not known."""
-        self.entries.append((ReadError, remedied(str(error), REPAIR), error))
+        self.entries.append(Entry(ReadError, remedied(str(error), REPAIR), error, sure=False))
 
     def attempt(self, where: str, act: Callable[[], T], otherwise: Callable[[], Any]) -> T | Any:
         """Return what a step gives; what is known of that, or ``otherwise``, if it is listed."""
@@ -62,6 +105,8 @@ class Complaints:
             return act()
         except LostError:
             return LOST
+        except PartError as error:
+            self.part(error)
         except RefusalError as error:
             self.refuse(where, error)
         except MisfitError as error:
@@ -76,15 +121,22 @@ class Complaints:
             self.refuse(where, reason, CORRECT)
         return otherwise()
 
+    def unfinished(self, graph: Graph, values: Iterable[object]) -> None:
+        """List steps that are parts of an activation, where its rest does not follow."""
+        for value in values:
+            if isinstance(value, Value):
+                self.attempt("", partial(graph.complete, value), lambda: None)
+
     def join(self, others: Iterable[Complaints]) -> None:
-        """Take over what others list: all they refuse, and the faults they have in common."""
+        """Take over what is sure, and what all others have in common."""
         several = [other.entries for other in others]
-        shared = [{text for _, text, _ in entries} for entries in several]
-        known = {text for _, text, _ in self.entries}
+        shared = [{entry.place for entry in entries} for entries in several]
+        known: set[object] = {entry.text for entry in self.entries}
         for entry in (e for entries in several for e in entries):
-            kind, text, _ = entry
-            if text not in known and (kind is UnsupportedError or all(text in s for s in shared)):
-                known.add(text)
+            # Other runs may tell the same with other shapes.
+            key = entry.text if entry.sure or len(several) == 1 else entry.place
+            if key not in known and (entry.sure or all(entry.place in s for s in shared)):
+                known.add(key)
                 self.entries.append(entry)
 
     def tell(self, origin: str) -> None:
@@ -101,13 +153,13 @@ class Complaints:
         """
         if not self.entries:
             return
-        kinds = [kind for kind, _, _ in self.entries]
-        texts = [text for _, text, _ in self.entries]
+        kinds = [entry.kind for entry in self.entries]
+        texts = [entry.text for entry in self.entries]
         if UnsupportedError in kinds:
             faults = sum(kind is not UnsupportedError for kind in kinds)
             raise UnsupportedError(origin, texts, faults=faults)
         kind = ReadError if ReadError in kinds else NetworkError
-        cause = self.entries[0][2]
+        cause = self.entries[0].cause
         if len(texts) == 1:
             raise kind(texts[0]) from cause
         what = "several layers do not fit" if kind is NetworkError else "several parts are wrong"

@@ -99,6 +99,8 @@ def _pending(
 ) -> Value:
     if source.lost:
         return source
+    # No part of an activation is a function of another one as it stands.
+    graph.complete(source)
     base = Pending(kind, name, source, factor, rate)
     return graph.value(base, source.shape, batched=source.batched)
 

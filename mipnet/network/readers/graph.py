@@ -19,6 +19,7 @@ from mipnet.errors import NetworkError
 from mipnet.network.layers import (
     Affine,
     Concat,
+    Conv,
     Flatten,
     Identity,
     Layer,
@@ -30,11 +31,12 @@ from mipnet.network.layers import (
 from mipnet.network.layers.base import Shape
 from mipnet.network.network import INPUT, Network, Node
 from mipnet.network.numbers import Array, numeric
+from mipnet.network.readers.disputes import Dispute
 from mipnet.network.readers.values import (
     Move,
+    PartError,
     Pending,
     Product,
-    RefusalError,
     Value,
     bounded,
     compressed,
@@ -68,8 +70,8 @@ class Graph:
         self.guess: int | None = None
         #: Whether a convolution reads an input of unknown shape, which is no vector then.
         self.images = False
-        #: Stand-ins whose size a layer disputes, with the size they have and the one it declares.
-        self.disputes: dict[str, tuple[tuple[int, int], ...]] = {}
+        #: Nodes of a size that a layer before them disputes.
+        self.disputes: dict[str, tuple[Dispute, ...]] = {}
         self.products = 0
         self._written: dict[int, tuple[object, str]] = {}
         self._shaped: dict[tuple[str, Shape], str] = {}
@@ -116,7 +118,7 @@ class Graph:
         index = np.arange(size).reshape(shape)
         return Value(base, size, index, np.ones(shape), np.zeros(shape), (), batched)
 
-    def ghost(self, name: str, shape: Shape, dispute: tuple[int, int] | None = None) -> Value:
+    def ghost(self, name: str, shape: Shape, dispute: Dispute | None = None) -> Value:
         """Return a stand-in for a result that cannot be read, to check what follows by its shape.
 
         Parameters
@@ -124,21 +126,48 @@ class Graph:
         name : str
             Step that would give it.
         shape : tuple of int
-        dispute : tuple of two int, optional
-            Size of an axis as it is, and as the step declares it: what follows may go by either.
+        dispute : Dispute, optional
+            Another size that an axis may have to get.
         """
         bounded(name, shape)
         node = self.unique(name)
         self.shapes[node] = item(shape)
         if dispute is not None:
             self.disputes[node] = (dispute,)
-        return self.value(node, shape, batched=shape[:1] == (1,))
+        return self.value(node, shape, batched=shape[:1] in ((), (1,)))
 
-    def disputed(self, value: Value, given: int, wanted: int) -> bool:
-        """Whether a size is wanted that a layer before declared, and was told for, already."""
-        base = value.base
-        node = base.before if isinstance(base, Product) else str(base)
-        return any(wanted * old == given * new for old, new in self.disputes.get(node, ()))
+    def complete(self, value: Value) -> None:
+        """Refuse a part of an activation without its rest.
+
+        Raises
+        ------
+        PartError
+            When it is one.
+        """
+        if isinstance(value.base, Pending):
+            part = "a maximum" if value.base.kind == "pad" else "a GELU"
+            msg = (
+                f"{value.base.name!r}: is supported as part of {part} only; follow it by the rest "
+            )
+            msg += "of that, or use a layer of docs/layers.md"
+            raise PartError(msg)
+
+    def finished(self, value: Any) -> Any:
+        """Return a stand-in for a part of an activation; anything else as it is."""
+        if not isinstance(value, Value) or not isinstance(value.base, Pending):
+            return value
+        return self.ghost(value.base.name, value.shape)
+
+    def accepted(self, value: Value, given: int, wanted: int, message: str) -> bool:
+        """Whether a layer takes a size, or goes by what a layer before it declares."""
+        fits = given == wanted
+        for dispute in self.disputes.get(str(value.base), ()):
+            if fits and self.tell is not None:
+                dispute.settle(self.tell)
+            elif not dispute.settled and wanted * dispute.given == given * dispute.declared:
+                dispute.waiting.append(NetworkError(message))
+                return True
+        return fits
 
     def emit(self, name: str, layer: Layer, *before: str) -> str:
         """Append a layer and return its name, numbered when it was taken."""
@@ -149,9 +178,8 @@ class Graph:
         self.shapes[name] = shape
         self.layers[name] = Node(name, layer, before)
         self.nodes.append(self.layers[name])
-        inherited = [d for b in before for d in self.disputes.get(b, ())]
-        if inherited:
-            self.disputes[name] = tuple(inherited)
+        if not isinstance(layer, Affine | Conv):
+            self.disputes[name] = tuple(d for b in before for d in self.disputes.get(b, ()))
         return name
 
     def unique(self, name: str) -> str:
@@ -164,20 +192,17 @@ class Graph:
         return chosen
 
     def origin(self, value: Value) -> str:
-        """Where a value comes from, in words: the last affine layer, or the input."""
-        name = value.base.name if isinstance(value.base, Product) else value.base
+        """Where a value comes from, in words: the last layer with weights, or the input."""
+        base = value.base
+        name = base.name if isinstance(base, Product | Pending) else base
         for node in reversed(self.nodes):
-            if node.name == name and not isinstance(node.layer, Affine):
+            if node.name == name and not isinstance(node.layer, Affine | Conv):
                 name = node.inputs[0]
         return "the input" if name == INPUT else f"layer {name!r}"
 
     def settled(self, value: Value) -> Value:
         """Value whose base is a node: a product is written with the view behind it."""
-        if isinstance(value.base, Pending):
-            part = "a maximum" if value.base.kind == "pad" else "a GELU"
-            msg = f"reads {value.base.name!r}, which is supported as part of {part} only; "
-            msg += "let it be followed by the rest of that, or use a layer of docs/layers.md"
-            raise RefusalError(msg)
+        self.complete(value)
         if not isinstance(value.base, Product):
             return value
         if id(value) in self._written:

@@ -10,7 +10,7 @@ import numpy as np
 from mipnet.errors import NetworkError
 from mipnet.network.layers.base import Shape
 from mipnet.network.readers.graph import Graph
-from mipnet.network.readers.onnx_ops import FLOATS
+from mipnet.network.readers.onnx_ops import FLOATS, KEEPING
 from mipnet.network.readers.values import LOST, Value
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def stand_ins(
     list of Value
         Unknown in every respect where no shape is found.
     """
+    if node.op_type in KEEPING and isinstance(inputs[0], Value) and inputs[0].lost:
+        return [inputs[0]]
     found = {**declared, **_inferred(node, inputs, opset)}
     results = []
     for output in node.output:

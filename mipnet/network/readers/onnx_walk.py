@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.errors import ReadError, UnsupportedError
+from mipnet.errors import ReadError
 from mipnet.network.layers.base import Shape
 from mipnet.network.network import Network
 from mipnet.network.onnx_double import DOMAIN, restored
@@ -20,10 +21,13 @@ from mipnet.network.readers.onnx_fold import FOLDED, folded
 from mipnet.network.readers.onnx_functions import ForeignFunctionError
 from mipnet.network.readers.onnx_ops import FLOATS, REMEDIES, STEPS, Result, Step
 from mipnet.network.readers.onnx_stand_in import declared_shapes, stand_ins
-from mipnet.network.readers.values import LOST, RefusalError, Value, bounded
+from mipnet.network.readers.values import LOST, PartError, RefusalError, Value, bounded
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
+
+#: What joins the parts of an activation; refused, it is told in place of them.
+JOINING = frozenset({"Add", "Div", "Mul", "Pow", "Sub", "Sum"})
 
 
 class Walk:
@@ -75,18 +79,15 @@ class Walk:
         result = self.complaints.attempt(
             "the model", lambda: self._lookup(outputs[0], "the model"), lambda: LOST
         )
+        self.complaints.unfinished(self.written, [result])
         self.complaints.tell(self.origin)
         if not isinstance(result, Value):
             msg = (
                 f"output {outputs[0]!r} does not depend on an input; name one that does by output="
             )
             raise ReadError(msg)
-        try:
-            kind = inputs[0].type.tensor_type.elem_type
-            network = self.written.finish(result, dtype=FLOATS[kind])
-        except RefusalError as error:
-            raise UnsupportedError(self.origin, [f"output {outputs[0]!r}: {error}"]) from error
-        return self._bounded(network)
+        kind = inputs[0].type.tensor_type.elem_type
+        return self._bounded(self.written.finish(result, dtype=FLOATS[kind]))
 
     def _bounded(self, network: Network) -> Network:
         """Network with the input bounds the file notes."""
@@ -119,7 +120,7 @@ class Walk:
         for node in reversed(self.graph.node):
             if needed.intersection(node.output):
                 nodes.append(node)
-                needed.update(name for name in node.input if name)
+                needed.update(name for name in (*node.input, *_captured(node)) if name)
                 if node.op_type not in ("Shape", "Size"):
                     self.readers.update(node.input)
         self.readers.update(outputs)
@@ -172,9 +173,18 @@ class Walk:
 
         def act() -> Result:
             inputs.extend(self._lookup(i, f"node {label}") if i else None for i in node.input)
-            return self._result(node, name, label, inputs, needed)
+            try:
+                return self._result(node, name, label, inputs, needed)
+            except PartError as error:
+                self.complaints.part(error)
+                whole = [self.written.finished(value) for value in inputs]
+                return self._result(node, name, label, whole, needed)
 
         def otherwise() -> Result:
+            several = sum(isinstance(value, Value) for value in inputs) > 1
+            if not (several and node.op_type in JOINING):
+                captured = [self.values.get(key) for key in _captured(node)]
+                self.complaints.unfinished(self.written, (*inputs, *captured))
             known = inputs if len(inputs) == len(node.input) else [LOST] * len(node.input)
             return stand_ins(node, known, self.written, self.opset, self.declared)
 
@@ -246,6 +256,14 @@ class Walk:
             told = str(error).split("\n", maxsplit=1)[0].replace("; ", ", ")
             msg = f"node {label} is malformed: {told}"
             raise ReadError(msg) from error
+
+
+def _captured(node: NodeProto) -> Iterator[str]:
+    """Names that the branches of a node may read outside of it."""
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from inner.input
+            yield from _captured(inner)
 
 
 def _input_shapes(

@@ -23,6 +23,7 @@ def matmul(graph: Graph, name: str, value: Value, constant: Array, *, left: bool
     """Product ``value @ constant``, ``constant @ value`` when ``left``, as NumPy's matmul."""
     if value.lost:
         return _unknown(graph, name, value, constant, left=left)
+    graph.complete(value)
     try:
         pair = (constant, np.zeros(value.shape)) if left else (np.zeros(value.shape), constant)
         shape = np.matmul(*pair).shape
@@ -34,9 +35,12 @@ def matmul(graph: Graph, name: str, value: Value, constant: Array, *, left: bool
         )
         declared = constant.ndim == 2 and not left and value.shape
         shape = (*value.shape[:-1], constant.shape[-1]) if declared else None
-        if declared and graph.disputed(value, value.shape[-1], len(constant)):
-            return graph.ghost(name, shape or ())
-        raise MisfitError(msg, LOST if shape is None else graph.ghost(name, shape)) from error
+        result = LOST if shape is None else graph.ghost(name, shape)
+        if declared and graph.accepted(value, value.shape[-1], len(constant), msg):
+            return result
+        raise MisfitError(msg, result) from error
+    if not left and value.shape:
+        graph.accepted(value, value.shape[-1], value.shape[-1], "")
     graph.products += 1
     value = graph.settled(value)
     size = math.prod(value.shape)
@@ -135,13 +139,14 @@ def dense(graph: Graph, name: str, value: Value | None, weight: Any, bias: Any) 
         raise NetworkError(msg)
     if value is None:
         value = graph.start((matrix.shape[1],))
+    graph.complete(value)
     if not value.lost and value.shape[-1:] != matrix.shape[1:]:
         msg = (
             f"layer {name!r}: weight of shape {matrix.shape} takes vectors of {matrix.shape[1]}, "
             f"but {graph.origin(value)} gives shape {value.shape[1:]}; {RESIZE}"
         )
         result = graph.ghost(name, (*value.shape[:-1], len(matrix)))
-        if value.shape and graph.disputed(value, value.shape[-1], matrix.shape[1]):
+        if value.shape and graph.accepted(value, value.shape[-1], matrix.shape[1], msg):
             return result
         raise MisfitError(msg, result)
     value = matmul(graph, name, value, matrix.T)

@@ -6,16 +6,16 @@ import copy
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from mipnet.errors import NetworkError, ReadError, UnsupportedError
+from mipnet.errors import NetworkError, ReadError
 from mipnet.network.layers.base import Shape
 from mipnet.network.network import Network
 from mipnet.network.readers.base import Reader, is_instance, item_shape, register_reader
 from mipnet.network.readers.complaints import Complaints
 from mipnet.network.readers.torch_mode import training_calls, training_modules, twin_of
 from mipnet.network.readers.torch_ops import module_step
-from mipnet.network.readers.torch_trace import traces, unreached
+from mipnet.network.readers.torch_trace import is_layer, traces, unreached
 from mipnet.network.readers.torch_walk import TorchWalk, checked_alone
-from mipnet.network.readers.values import OPEN, RefusalError, Value, located
+from mipnet.network.readers.values import OPEN, Value, located
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,10 +89,7 @@ class TorchReader(Reader):
             if not isinstance(value, Value):
                 msg = "its output does not depend on its input; return what is computed from it"
                 raise ReadError(msg)
-            try:
-                return walk.written.finish(value, dtype="float32")
-            except RefusalError as error:
-                raise UnsupportedError(origin, [f"the output: {error}"]) from error
+            return walk.written.finish(value, dtype="float32")
 
 
 def _walked(walk: TorchWalk, item: Shape | None) -> tuple[TorchWalk, Any]:
@@ -106,8 +103,9 @@ def _walked(walk: TorchWalk, item: Shape | None) -> tuple[TorchWalk, Any]:
     value = walk.output(OPEN)
     width, guess = walk.written.width, walk.written.guess
     if width is None and (walk.written.images or guess is None):
-        msg = "has no Linear that tells the shape of the input; give input_shape="
-        walk.complaints.damage(ReadError(msg))
+        if walk.whole:
+            msg = "no Linear tells the shape of the input; give input_shape="
+            walk.complaints.damage(ReadError(msg))
         return walk, value
     if width is None and walk.complaints:
         return walk, value
@@ -164,9 +162,9 @@ def _copied(module: nn.Module) -> nn.Module:
             raise ReadError(msg) from error
         for part in root.modules():
             _apply_masks(part)
-    if module_step(root) is None:
+    if module_step(root) is None and not is_layer(root):
         return root
-    wrapped = torch.nn.Sequential(OrderedDict(linear=root))
+    wrapped = torch.nn.Sequential(OrderedDict({type(root).__name__.lower(): root}))
     wrapped.training = root.training
     return wrapped
 

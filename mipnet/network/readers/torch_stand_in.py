@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mipnet.errors import NetworkError
 from mipnet.network.readers.graph import Graph
+from mipnet.network.readers.torch_ops import KEEPING
 from mipnet.network.readers.values import LOST, Value
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def stand_in(call: Call, root: nn.Module, graph: Graph, args: Any, kwargs: Any) 
     import torch
     from torch.utils._pytree import tree_map
 
+    kind = str(getattr(call.target, "__name__", call.target)).removesuffix("_")
+    if call.op == "call_module":
+        kind = type(root.get_submodule(str(call.target))).__name__
+    if kind in KEEPING and args and isinstance(args[0], Value) and args[0].lost:
+        return args[0]
     own = str(getattr(call.target, "__module__", "") or "torch").split(".", maxsplit=1)[0]
     if call.op == "call_function" and own not in ("torch", "_operator", "builtins"):
         return LOST
@@ -64,7 +70,8 @@ def stand_in(call: Call, root: nn.Module, graph: Graph, args: Any, kwargs: Any) 
     except Exception:
         # A call that is listed already may raise anything; nothing is known of its result then.
         return LOST
-    return _known(result, call.name, graph)
+    name = str(call.target) if call.op == "call_module" else call.name
+    return _known(result, name, graph)
 
 
 def _known(result: Any, name: str, graph: Graph) -> Any:
@@ -73,8 +80,7 @@ def _known(result: Any, name: str, graph: Graph) -> Any:
 
     if isinstance(result, (tuple, list)):
         return tuple(_known(part, name, graph) for part in result)
-    # Whole numbers are places and conditions: what reads them can only be told about them.
-    if not isinstance(result, torch.Tensor) or not result.is_floating_point():
+    if not isinstance(result, torch.Tensor):
         return LOST
     shape = tuple(result.shape)
     if 0 in shape:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 #: How often one line may ask for a decision before tracing ends.
 MOST_DECISIONS = 20
 BRANCH = (
-    "control flow depends on computed values, and a network has none; use maximum, clamp or a "
-    "constant mask, or export ONNX without the branch"
+    "control flow depends on computed values or shapes, and a network has none; take it out of "
+    "forward (maximum, clamp and constant masks may stand for it), or export ONNX without it"
 )
+NUMBER = "turns a computed tensor or shape into a number; let it stay a tensor, or be a constant"
 LOOP = "loops over a computed tensor; take its parts by chunk, split or indices that are numbers"
 UNTRACED = "write it with torch functions of one tensor, or export ONNX"
 
@@ -64,11 +65,16 @@ def unreached(root: nn.Module, runs: list[Trace]) -> Iterator[tuple[str, nn.Modu
     for name, part in root.named_modules():
         if not name or any(name.startswith(outer) for outer in inside):
             continue
-        own = type(part).__module__.startswith("torch.nn.modules")
-        if own and not type(part).__module__.endswith(".container"):
+        if is_layer(part):
             inside.append(f"{name}.")
             if name not in called:
                 yield name, part
+
+
+def is_layer(part: nn.Module) -> bool:
+    """Whether a module is one of torch's own that computes something."""
+    home = type(part).__module__
+    return home.startswith("torch.nn.modules") and not home.endswith((".container", ".module"))
 
 
 def _trace(root: nn.Module, *, decision: bool) -> Trace:
@@ -83,10 +89,10 @@ def _trace(root: nn.Module, *, decision: bool) -> Trace:
             return Trace(tracer.trace(root, defaults or None), complaints)
     except Exception as error:
         # The forward is the user's code and may raise anything.
-        message = (str(error).splitlines() or [""])[0].replace("; ", ", ")
-        reason = f"cannot be traced: {type(error).__name__}: {message}"
+        message = (str(error).splitlines() or ["no message"])[0].replace("; ", ", ")
+        reason = f"cannot be traced: {type(error).__name__}: {message}; {UNTRACED}"
         frames = traceback.extract_tb(error.__traceback__)
-        complaints.refuse(_where(frames[::-1]), reason, UNTRACED)
+        complaints.refuse(_where(frames[::-1]), reason, sure=False)
         return Trace(getattr(tracer, "graph", torch.fx.Graph()), complaints)
 
 
@@ -97,6 +103,16 @@ def _tracer(complaints: Complaints, *, decision: bool) -> Any:
     from torch.fx.graph import inplace_methods
     from torch.fx.proxy import Attribute, TraceError
 
+    decisions: Counter[str] = Counter()
+
+    def listed(reason: str) -> str:
+        """List the line that runs, once, and return it."""
+        where = _where(list(traceback.extract_stack())[::-1])
+        if not decisions[where]:
+            complaints.refuse(where, reason)
+        decisions[where] += 1
+        return where
+
     class Recorded(Proxy):
         """Records ``h += y`` as what it does to every other name of ``h``.
 
@@ -105,6 +121,18 @@ def _tracer(complaints: Complaints, *, decision: bool) -> Any:
 
         def __getattr__(self, k: str) -> Attribute:
             return RecordedAttribute(self, k)
+
+        def __float__(self) -> float:
+            listed(NUMBER)
+            return 1.0
+
+        def __int__(self) -> int:
+            listed(NUMBER)
+            return 1
+
+        def __len__(self) -> int:
+            listed(NUMBER)
+            return 1
 
     class RecordedAttribute(Attribute, Recorded):
         """An attribute, such as ``h.T``."""
@@ -115,10 +143,6 @@ def _tracer(complaints: Complaints, *, decision: bool) -> Any:
 
     class Leaves(Tracer):
         """Stops at torch's own modules, and sees through subclasses with another forward."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.decisions: Counter[str] = Counter()
 
         def proxy(self, node: Call) -> Proxy:
             return Recorded(node, self)
@@ -131,27 +155,19 @@ def _tracer(complaints: Complaints, *, decision: bool) -> Any:
             return inherited and super().is_leaf_module(m, module_qualified_name)
 
         def to_bool(self, obj: Proxy) -> bool:
-            where = self._listed(BRANCH)
-            if self.decisions[where] > MOST_DECISIONS:
+            where = listed(BRANCH)
+            if decisions[where] > MOST_DECISIONS:
                 msg = "its decisions by values do not end"
                 raise TraceError(msg)
             # Alternating answers end loops of either kind.
-            return decision ^ (self.decisions[where] % 2 == 0)
+            return decision ^ (decisions[where] % 2 == 0)
 
         def iter(self, obj: Proxy) -> Iterator[Any]:
             try:
                 return super().iter(obj)
             except TraceError:
-                self._listed(LOOP)
+                listed(LOOP)
                 return iter(())
-
-        def _listed(self, reason: str) -> str:
-            """List the line that runs, once, and return it."""
-            where = _where(list(traceback.extract_stack())[::-1])
-            if not self.decisions[where]:
-                complaints.refuse(where, reason)
-            self.decisions[where] += 1
-            return where
 
     return Leaves()
 
@@ -160,9 +176,9 @@ def _where(frames: list[traceback.FrameSummary]) -> str:
     """Line of the user's code among frames, innermost first."""
     import torch
 
-    inside = os.path.dirname(torch.__file__)
+    outside = (os.path.dirname(torch.__file__), os.path.dirname(__file__))
     for frame in frames:
-        if not frame.filename.startswith(inside) and frame.filename != __file__:
+        if not frame.filename.startswith(outside):
             line = f": {frame.line}" if frame.line else ""
             name = os.path.basename(frame.filename)
             return f"{frame.name!r} ({name}, line {frame.lineno}{line})"

@@ -12,7 +12,7 @@ from mipnet.network.readers.complaints import Complaints
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.torch_ops import ALIASES, SCALARS, STEPS, Step, module_step, remedy_of
 from mipnet.network.readers.torch_stand_in import stand_in
-from mipnet.network.readers.values import LOST, RefusalError, Value
+from mipnet.network.readers.values import LOST, PartError, RefusalError, Value
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Modules whose result may be a view of their input.
 VIEWS = ("Flatten", "Unflatten", "Identity")
+#: What joins the parts of an activation; refused, it is told in place of them.
+JOINING = frozenset({"add", "div", "ipow", "mul", "pow", "sub", "truediv"})
 #: Attributes that share no memory with their tensor, as arguments behind it.
 SIZES = (("shape",), ("ndim",), ("dtype",), ("device",))
 
@@ -54,6 +56,11 @@ class TorchWalk:
         self.first: dict[Call, Call] = {}
         self.readers: Counter[Call] = Counter()
 
+    @property
+    def whole(self) -> bool:
+        """Whether the run through forward came to its end."""
+        return any(call.op == "output" for call in self.calls)
+
     def output(self, start: Value) -> Any:
         """Value of the output, given the input."""
         needed = self._needed()
@@ -61,12 +68,14 @@ class TorchWalk:
         if len(inputs) > 1:
             names = [call.name for call in inputs]
             reason = f"takes several inputs {names}; join them, or give all but one a default"
-            self.complaints.refuse("forward", reason)
+            self.complaints.refuse("'forward'", reason)
         for call in self.calls:
             if call.op == "placeholder":
                 self.values[call] = start if len(inputs) == 1 else LOST
             elif call.op == "output":
-                return self._result(call)
+                result = self._result(call)
+                self.complaints.unfinished(self.written, [result])
+                return result
             elif call in needed:
                 self._step(call)
         return None
@@ -76,7 +85,7 @@ class TorchWalk:
         from torch.fx.node import map_arg
 
         needed: set[Call] = set()
-        if not any(call.op == "output" for call in self.calls):
+        if not self.whole:
             # The run ended early: everything so far counts.
             needed.update(self.calls)
         for call in reversed(self.calls):
@@ -99,16 +108,18 @@ class TorchWalk:
         if isinstance(result, Call):
             return self.values[result]
         reason = "returns something other than one tensor; return one, joined by torch.cat"
-        self.complaints.refuse("forward", reason)
+        self.complaints.refuse("'forward'", reason)
         return LOST
 
     def _step(self, call: Call) -> None:
         from torch.fx.node import map_arg
+        from torch.utils._pytree import tree_map
 
         if call.op == "get_attr":
             self.values[call] = _attribute(self.root, str(call.target))
             return
-        args, kwargs = (map_arg(a, lambda n: self.values[n]) for a in (call.args, call.kwargs))
+        args: Any = map_arg(call.args, lambda n: self.values[n])
+        kwargs: Any = map_arg(call.kwargs, lambda n: self.values[n])
         label, name = self._label(call)
         if call.op == "call_module" and str(call.target) in self.training:
             self.complaints.refuse(label, self.training[str(call.target)])
@@ -118,7 +129,12 @@ class TorchWalk:
             if changed:
                 self._refuse_state(call)
             if any(isinstance(self.values[n], Value) for n in call.all_input_nodes):
-                self.values[call] = self._computed(call, name, args, kwargs)
+                try:
+                    self.values[call] = self._computed(call, name, args, kwargs)
+                except PartError as error:
+                    self.complaints.part(error)
+                    whole = (tree_map(self.written.finished, a) for a in (args, kwargs))
+                    self.values[call] = self._computed(call, name, *whole)
             else:
                 self.values[call] = _executed(call, self.root, args, kwargs)
             self.storage[call] = self._memory(call, shared=changed)
@@ -127,6 +143,9 @@ class TorchWalk:
             return self.values[call]
 
         def otherwise() -> Any:
+            several = len(call.all_input_nodes) > 1
+            if not (several and _operation(call).removesuffix("_") in JOINING):
+                self.complaints.unfinished(self.written, (*args, *kwargs.values()))
             known = self.values.get(call)
             return stand_in(call, self.root, self.written, args, kwargs) if known is None else known
 

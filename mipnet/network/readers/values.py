@@ -32,6 +32,10 @@ class RefusalError(Exception):
     """One step of a model cannot be read; the reader lists the reason with its other refusals."""
 
 
+class PartError(RefusalError):
+    """A step that is read as part of an activation only stands without the rest, and is named."""
+
+
 class MisfitError(NetworkError):
     """A layer does not fit what it reads; its own sizes still tell what it would give.
 

@@ -11,6 +11,7 @@ from mipnet.errors import NetworkError
 from mipnet.network.layers import AvgPool, BatchNorm, Conv, MaxPool
 from mipnet.network.numbers import Array
 from mipnet.network.readers.combine import axis_of, joined, layered
+from mipnet.network.readers.disputes import Dispute
 from mipnet.network.readers.graph import Graph
 from mipnet.network.readers.values import (
     LOST,
@@ -103,6 +104,7 @@ def conv(
     known = replace(LOST, channels=len(weight))
     if not value.lost:
         _same_rank(name, value, weight.ndim, known)
+        graph.complete(value)
         value, more = _unpadded(graph, value, 0.0)
         pads = [p + m for p, m in zip(pads, more, strict=True)]
     zeros = np.zeros(len(weight)) if bias is None else bias
@@ -114,6 +116,7 @@ def conv(
     if given in (None, wanted):
         if value.lost:
             return known
+        graph.accepted(value, wanted, wanted, "")
         try:
             return layered(graph, name, value, lambda: layer, 3)
         except NetworkError as error:
@@ -125,9 +128,10 @@ def conv(
     msg += f"channels, but {graph.origin(value)} gives shape {value.shape[1:]}; {RESIZE}"
     with named(name):
         shape = (1, *layer.output_shape((wanted, *value.shape[2:])))
-    if graph.disputed(value, value.shape[1], wanted):
-        return graph.ghost(name, shape)
-    raise MisfitError(msg, graph.ghost(name, shape))
+    result = graph.ghost(name, shape)
+    if graph.accepted(value, value.shape[1], wanted, msg):
+        return result
+    raise MisfitError(msg, result)
 
 
 def batch_norm(
@@ -138,19 +142,23 @@ def batch_norm(
         weight, bias, mean, variance = parameters
         layer = BatchNorm(weight, bias, mean, variance, epsilon)
     wanted = layer.weight.size
+    graph.complete(value)
     given = value.channels
     if not value.lost:
         given = value.shape[1] if len(value.shape) > 1 else None
     if given is None or given == wanted:
+        graph.accepted(value, wanted, wanted, "")
         result = layered(graph, name, value, lambda: layer)
         return replace(value, channels=wanted) if value.lost else result
     msg = f"layer {name!r}: normalises {wanted} channels, but "
     if value.lost:
-        raise MisfitError(f"{msg}there are {given} before it; {RESIZE}", value)
-    if graph.disputed(value, given, wanted):
-        return value
+        raise MisfitError(
+            f"{msg}there are {given} before it; {RESIZE}", replace(value, channels=None)
+        )
     msg += f"{graph.origin(value)} gives shape {value.shape[1:]}; {RESIZE}"
-    raise MisfitError(msg, graph.ghost(name, value.shape, (given, wanted)))
+    if graph.accepted(value, given, wanted, msg):
+        return value
+    raise MisfitError(msg, graph.ghost(name, value.shape, Dispute(given, wanted)))
 
 
 def max_pool(

@@ -8,11 +8,12 @@ from mipnet.network.readers.onnx_ops import (
     shapes,
     windows,
 )
-from mipnet.network.readers.onnx_ops.remedies import REMEDIES
+from mipnet.network.readers.onnx_ops.remedies import KEEPING, REMEDIES
 from mipnet.network.readers.onnx_ops.step import FLOATS, STEPS, Result, Step
 
 __all__ = [
     "FLOATS",
+    "KEEPING",
     "REMEDIES",
     "STEPS",
     "Result",

@@ -7,6 +7,8 @@ CURVES = (
     "HardSwish or another that docs/layers.md lists"
 )
 
+NORMS = "divides by a computed deviation; train with BatchNormalization"
+
 REMEDIES: dict[str, str] = {}
 for _remedy, _names in {
     "recurrent layers are not supported; unroll the steps into Gemm nodes": "RNN LSTM GRU",
@@ -17,13 +19,13 @@ for _remedy, _names in {
         "attention multiplies computed results, which no layer does; use Gemm, Conv or pooling "
         "nodes"
     ): "Attention MultiHeadAttention LinearAttention RotaryEmbedding Einsum",
-    "divides by a computed deviation; train with BatchNormalization": (
+    NORMS: (
         "LayerNormalization InstanceNormalization GroupNormalization LpNormalization "
         "RMSNormalization MeanVarianceNormalization LRN SimplifiedLayerNormalization"
     ),
     CURVES: (
         "Elu Selu Celu Mish Softsign Exp Log Sin Cos Tan Sqrt Reciprocal Asin Acos Atan Sinh Cosh "
-        "Asinh Acosh Atanh SwiGLU"
+        "Asinh Acosh Atanh"
     ),
     "jumps, which no layer does; use Relu, Clip, Max or Min": (
         "Sign Round Floor Ceil Shrink ThresholdedRelu Where Equal Greater Less GreaterOrEqual "
@@ -57,3 +59,6 @@ for _remedy, _names in {
     "is read for constants only; make what it reads a constant": "Range ConstantOfShape",
 }.items():
     REMEDIES |= dict.fromkeys(_names.split(), _remedy)
+
+#: Operations whose first result has the shape of their first input.
+KEEPING = frozenset(kind for kind, remedy in REMEDIES.items() if remedy in (CURVES, NORMS))

@@ -13,11 +13,12 @@ from mipnet.network.readers.torch_ops import (
     windows,
 )
 from mipnet.network.readers.torch_ops.modules import module_step
-from mipnet.network.readers.torch_ops.remedies import remedy_of
+from mipnet.network.readers.torch_ops.remedies import KEEPING, remedy_of
 from mipnet.network.readers.torch_ops.step import ALIASES, SCALARS, STEPS, Step
 
 __all__ = [
     "ALIASES",
+    "KEEPING",
     "SCALARS",
     "STEPS",
     "Step",

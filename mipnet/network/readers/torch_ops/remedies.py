@@ -63,8 +63,7 @@ for _remedy, _names in {
         "einsum tensordot outer inner dot"
     ),
     NORMS: (
-        "layer_norm group_norm instance_norm rms_norm local_response_norm normalize norm std var "
-        "std_mean var_mean"
+        "layer_norm group_norm instance_norm rms_norm local_response_norm normalize norm std var"
     ),
     CURVES: "elu selu celu mish softsign tanhshrink glu rrelu softmin elu_ logaddexp logsumexp",
     JUMPS: (
@@ -87,6 +86,14 @@ for _remedy, _names in {
     ),
 }.items():
     FUNCTIONS |= dict.fromkeys(_names.split(), _remedy)
+
+_OTHERS = {"GLU", "glu", "logaddexp", "logsumexp", "atan2", "hypot", "norm", "std", "var"}
+#: Classes and functions whose result has the shape of their input.
+KEEPING = frozenset(
+    kind
+    for kind, remedy in (*REMEDIES.items(), *FUNCTIONS.items())
+    if remedy in (NORMS, CURVES, POWERS) and kind not in _OTHERS
+)
 
 
 def remedy_of(kind: str, module: object | None) -> str | None:
