@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import numbers
 from mipnet.errors import RegionError
 from mipnet.network import INPUT, Interval, Layer, Network
 from mipnet.network.layers.base import Array, Flags
@@ -163,9 +164,16 @@ def as_region(
         box = network.input_box()
         region = (box.lower[0], box.upper[0])
     if not isinstance(region, Region):
-        ends = [np.asarray(end, dtype=np.float64).reshape(-1) for end in region]
+        pair = list(region) if isinstance(region, Iterable) else []
+        if len(pair) != 2 or isinstance(region, str | bytes):
+            msg = f"a region is a Region or (lower, upper), not {region!r}"
+            raise RegionError(msg)
+        ends = [
+            numbers(end, f"the {which} bounds of the region", RegionError).reshape(-1)
+            for which, end in zip(("lower", "upper"), pair, strict=True)
+        ]
         n = network.n_inputs
-        if len(ends) != 2 or any(end.size not in {1, n} for end in ends):
+        if any(end.size not in {1, n} for end in ends):
             sizes = " and ".join(str(end.size) for end in ends)
             msg = f"bounds have {sizes} values for {n} inputs"
             raise RegionError(msg)

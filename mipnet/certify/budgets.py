@@ -60,13 +60,13 @@ class Unstable(Budget):
     Parameters
     ----------
     amount : float
-    region : Region
+    region : Region or (lower, upper)
     method : str
         Bounding method (:func:`mipnet.compute_bounds`).
     """
 
     amount: float
-    region: Region
+    region: Region | tuple[npt.ArrayLike, npt.ArrayLike]
     method: str = "crown"
     currency = "unstable neurons"
 
@@ -76,7 +76,9 @@ class Unstable(Budget):
 
     def describe(self) -> dict[str, Any]:
         """See :meth:`Budget.describe`."""
-        where = self.region.describe()
+        where: Any = self.region
+        if isinstance(where, Region):
+            where = where.describe()
         return {**super().describe(), "region": where, "bounds": self.method}
 
 
@@ -97,7 +99,12 @@ class Binaries(Unstable):
     def measure(self, network: Network) -> float:
         """See :meth:`Budget.measure`."""
         bounds = compute_bounds(network, self.region, self.method)
-        made = encode(network, self.region, bounds.intervals, formulation_name=self.formulation)
+        made = encode(
+            network,
+            as_region(network, self.region),
+            bounds.intervals,
+            formulation_name=self.formulation,
+        )
         return made.n_binaries
 
 
@@ -125,7 +132,7 @@ class ProgramSize(Unstable):
         bounds = compute_bounds(network, self.region, self.method)
         made = encode(
             network,
-            self.region,
+            as_region(network, self.region),
             bounds.intervals,
             formulation_name=self.formulation,
             output_columns=True,

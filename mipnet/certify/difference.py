@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import require
 from mipnet.bounds import as_region, compute_bounds
 from mipnet.bounds.crown import Relaxations, refine
 from mipnet.bounds.interval import input_interval
 from mipnet.certify.correspond import corresponding
 from mipnet.certify.expand import expanded
 from mipnet.certify.joint import FIRST, SECOND, Difference, matched, node_by_node, side_by_side
+from mipnet.clocks import seconds
 from mipnet.errors import QueryError
 from mipnet.network import INPUT, Interval, Network, Node
 from mipnet.pruning import Mask, PruneResult, apply
@@ -120,7 +122,8 @@ def difference_bounds(
     Raises
     ------
     QueryError
-        When the networks have other inputs or outputs, or the refinement is unknown.
+        When the networks have other inputs or outputs, the refinement is unknown, or a limit makes
+        no sense.
     RegionError
         When the region does not fit.
 
@@ -133,9 +136,7 @@ def difference_bounds(
     0.5
     """
     start = time.perf_counter()
-    if refinement not in REFINEMENTS:
-        msg = f"unknown refinement {refinement!r}; there are {', '.join(REFINEMENTS)}"
-        raise QueryError(msg)
+    _check(dense, pruned, refinement, time_limit, threads)
     other, whole, units = _second(dense, pruned)
     shapes = [(n.input_shape, n.shapes[n.output]) for n in (dense, other)]
     if shapes[0] != shapes[1]:
@@ -159,11 +160,25 @@ def difference_bounds(
     if refinement == "mip" and method != "equal":
         joint = side_by_side(dense, other)
         ends, method = _by_programs(joint, where, ends, time_limit, threads), "mip"
-    seconds = time.perf_counter() - start
+    spent = time.perf_counter() - start
     ends, alone = (Interval(0.0 - box.upper, 0.0 - box.lower) for box in (ends, alone))
-    return DifferenceBounds(
-        ends.lower, ends.upper, alone.lower, alone.upper, method, units, seconds
-    )
+    return DifferenceBounds(ends.lower, ends.upper, alone.lower, alone.upper, method, units, spent)
+
+
+def _check(
+    dense: object, pruned: object, refinement: str, time_limit: float | None, threads: int
+) -> None:
+    """Raise QueryError where an argument makes no sense."""
+    require(dense, Network, "dense", QueryError)
+    require(pruned, (Network, PruneResult, Mask), "pruned", QueryError)
+    if time_limit is not None:
+        seconds("time_limit", time_limit)
+    if not isinstance(threads, int) or threads < 1:
+        msg = f"threads must be a whole number from 1 on, not {threads!r}"
+        raise QueryError(msg)
+    if refinement not in REFINEMENTS:
+        msg = f"unknown refinement {refinement!r}; there are {', '.join(REFINEMENTS)}"
+        raise QueryError(msg)
 
 
 def propagate(joint: Network, region: Region) -> Interval:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import require
 from mipnet.certify.difference import DifferenceBounds, difference_bounds
 from mipnet.errors import QueryError
 from mipnet.network import Affine, Layer, Network
@@ -74,7 +75,7 @@ def near_zeros(network: Network, threshold: float = SMALL) -> tuple[NearZeros, .
     QueryError
         When the threshold is no finite number from 0 on.
     """
-    _check(threshold)
+    _check(network, threshold)
     found = []
     for node in network.nodes:
         if isinstance(node.layer, Affine | Conv):
@@ -122,7 +123,7 @@ def drop_near_zeros(
     >>> found.count, 1e-12 <= found.difference.largest < 1.001e-12
     (1, True)
     """
-    _check(threshold)
+    _check(network, threshold)
     layers: dict[str, Layer] = {}
     for node in network.nodes:
         if isinstance(node.layer, Affine | Conv):
@@ -134,7 +135,9 @@ def drop_near_zeros(
     return Dropped(small, near_zeros(network, threshold), difference)
 
 
-def _check(threshold: float) -> None:
-    if not 0.0 <= threshold < np.inf:
+def _check(network: Network, threshold: float) -> None:
+    require(network, Network, "network", QueryError)
+    real = isinstance(threshold, int | float | np.number) and not isinstance(threshold, bool)
+    if not real or not 0.0 <= threshold < np.inf:
         msg = f"the threshold must be a finite number from 0 on, not {threshold!r}"
         raise QueryError(msg)

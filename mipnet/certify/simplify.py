@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import number, require
 from mipnet.bounds import as_region, compute_bounds
 from mipnet.certify.difference import propagate
 from mipnet.certify.expand import embedded
@@ -105,9 +106,8 @@ def simplify(
     RegionError, BoundsError
         When the region or the method does not fit.
     """
-    if not tolerance >= 0.0:
-        msg = f"the tolerance must be a number from 0 on, not {tolerance!r}"
-        raise QueryError(msg)
+    require(network, Network, "network", QueryError)
+    number(tolerance, "the tolerance", QueryError, (0.0, np.inf))
     where = as_region(network, region)
     proven = compute_bounds(network, where, bounds)
     plain = _State.of(network).without(_constant_units(network, proven.intervals))

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import rel_entr
 
+from mipnet.arguments import number, numbers
 from mipnet.errors import GraphError
 
 Array = npt.NDArray[np.float64]
@@ -75,7 +76,7 @@ def asym(distributions: npt.ArrayLike, tau: float = 1.0) -> Array:
     tau : float
         Temperature, above 0.
     """
-    if not 0.0 < tau < np.inf:
+    if not 0.0 < number(tau, "tau", GraphError) < np.inf:
         msg = f"tau must be a finite number above 0, not {tau}"
         raise GraphError(msg)
     p, live = _distributions(distributions)
@@ -170,11 +171,7 @@ def _blocks(values: Array) -> list[tuple[int, Array]]:
 
 
 def _finite(values: npt.ArrayLike, name: str, least: int, most: int) -> Array:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        msg = f"{name} must be one array of numbers: {error}"
-        raise GraphError(msg) from error
+    array = numbers(values, name, GraphError)
     if not least <= array.ndim <= most or 0 in array.shape:
         axes = " or ".join(str(n) for n in range(least, most + 1))
         msg = f"{name} must have {axes} axes, none empty; got shape {array.shape}"

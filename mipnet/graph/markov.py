@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.csgraph import connected_components
 
+from mipnet.arguments import number, numbers
 from mipnet.errors import GraphError
 
 Array = npt.NDArray[np.float64]
@@ -99,8 +100,10 @@ def stationary(
     [0.25 0.5  0.25]
     """
     matrix = _chain(chain)
-    if not 0.0 <= damping <= 1.0:
-        msg = f"damping must lie in [0, 1], not {damping}"
+    damping = number(damping, "damping", GraphError, (0.0, 1.0))
+    number(tolerance, "tolerance", GraphError, (0.0, 2.0))
+    if not isinstance(max_iterations, int | np.integer) or max_iterations < 1:
+        msg = f"max_iterations must be a whole number from 1 on, not {max_iterations!r}"
         raise GraphError(msg)
     if method not in METHODS:
         msg = f"unknown method {method!r}; there are {', '.join(METHODS)}"
@@ -154,7 +157,7 @@ def _closed_parts(matrix: Array) -> int:
 def _start(start: npt.ArrayLike | None, n: int) -> Array:
     if start is None:
         return np.full(n, 1.0 / n)
-    pi = np.asarray(start, dtype=np.float64)
+    pi = numbers(start, "start", GraphError)
     if pi.shape != (n,) or not (np.isfinite(pi).all() and (pi >= 0.0).all() and pi.sum() > 0.0):
         msg = f"start must be {n} numbers from 0 on, not all 0"
         raise GraphError(msg)
@@ -162,7 +165,7 @@ def _start(start: npt.ArrayLike | None, n: int) -> Array:
 
 
 def _square(values: npt.ArrayLike) -> Array:
-    array = np.asarray(values, dtype=np.float64)
+    array = numbers(values, "weights of edges", GraphError)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or not array.size:
         msg = f"a graph of n nodes needs an array of shape (n, n), n >= 1; got {array.shape}"
         raise GraphError(msg)

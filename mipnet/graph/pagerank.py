@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import number, numbers, require
 from mipnet.errors import GraphError
 
 Array = npt.NDArray[np.float64]
@@ -61,16 +62,16 @@ def mlp_rank(
         When shapes do not fit, values are negative or not finite, or a factor lies outside [0, 1].
     """
     for name, value in (("gamma", gamma), ("theta", theta)):
-        if not 0.0 <= value <= 1.0:
-            msg = f"{name} must lie in [0, 1], not {value}"
-            raise GraphError(msg)
+        number(value, name, GraphError, (0.0, 1.0))
+    for name, rows in (("weights", weights), ("activations", activations)):
+        require(rows, (Sequence, np.ndarray), f"{name}, one entry for each layer,", GraphError)
     if len(weights) != len(activations):
         msg = f"{len(weights)} layers need as many activations, got {len(activations)}"
         raise GraphError(msg)
     rank = _shares(_norms(start, "start"))
     ranks = []
     for index, (weight, activation) in enumerate(zip(weights, activations, strict=True)):
-        size = np.abs(np.asarray(weight, dtype=np.float64))
+        size = np.abs(numbers(weight, f"weights of layer {index}", GraphError))
         norm = _norms(activation, f"activations of layer {index}")
         if size.shape != (norm.size, rank.size) or not np.isfinite(size).all():
             msg = (
@@ -100,7 +101,7 @@ def _shares(values: Array) -> Array:
 
 
 def _norms(values: npt.ArrayLike, name: str) -> Array:
-    array = np.asarray(values, dtype=np.float64)
+    array = numbers(values, name, GraphError)
     if array.ndim != 1 or not array.size or not (np.isfinite(array) & (array >= 0.0)).all():
         msg = f"{name} must be finite numbers from 0 on, at least one; got shape {array.shape}"
         raise GraphError(msg)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import require
 from mipnet.errors import MaskError
 from mipnet.network import Affine, Layer, Network
 from mipnet.network.layers import BatchNorm, Conv, Scale
@@ -45,7 +46,7 @@ def apply(network: Network, mask: Mask) -> Network:
     MaskError
         When the mask does not fit the network, or compensation overflows.
     """
-    mask.check(network)
+    require(mask, Mask, "mask", MaskError).check(network)
     units = units_of(network)
     removed, constant = removed_units(units, mask)
     layers: dict[str, Layer] = {}
@@ -84,7 +85,7 @@ def check_masked(network: Network, mask: Mask) -> None:
     MaskError
         When the mask does not fit, or a removed unit or tile has a weight left.
     """
-    mask.check(network, same_weights=False)
+    require(mask, Mask, "mask", MaskError).check(network, same_weights=False)
     for name, (weight, bias) in held(network, mask).items():
         values = network.by_name[name].layer.parameters
         if (values[0][weight]).any() or values[1][bias].any():

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import numbers, require
 from mipnet.errors import MaskError
 from mipnet.network import Network
 from mipnet.pruning.apply import apply, check_masked
@@ -23,6 +24,7 @@ from mipnet.pruning.compensate import COMPENSATIONS, mean_shifts
 from mipnet.pruning.data import Data, as_network, parts
 from mipnet.pruning.job import Choice, Job
 from mipnet.pruning.mask import Mask
+from mipnet.pruning.options import check_kinds
 from mipnet.pruning.report import PruneResult, prune_report
 from mipnet.pruning.selection import Units, tile_of
 from mipnet.pruning.units import prunable_layers, units_of
@@ -255,6 +257,8 @@ class Pruner(ABC):
         return int(state)
 
     def _job(self, network: Network, data: Data, budget: Budget | None) -> Job:
+        seed = self._seed()
+        check_kinds(self)
         units = self.units(network)
         if not any((group.ids >= 0).any() for group in units.values()):
             reasons = "; ".join(f"{n!r} {why}" for n, why in units_of(network).reasons.items())
@@ -274,7 +278,6 @@ class Pruner(ABC):
             what = "trains" if "training" in self.needs else "needs gradients of a loss"
             msg = f"method {self.name!r} {what}: pass labels or targets as y="
             raise MaskError(msg)
-        seed = self._seed()
         check_scope(self.scope)
         if budget is not None:
             budget.check()
@@ -334,12 +337,13 @@ def check_options(method: type[Pruner], options: Mapping[str, Any]) -> None:
 
 
 def _checked(scores: Mapping[str, npt.ArrayLike], widths: Mapping[str, int]) -> dict[str, Array]:
+    require(scores, Mapping, "scores, by layer,", MaskError)
     if set(scores) != set(widths):
-        msg = f"scores cover layers {sorted(scores)}; the network's are {sorted(widths)}"
+        msg = f"scores cover layers {sorted(map(str, scores))}; the network's are {sorted(widths)}"
         raise MaskError(msg)
     checked = {}
     for name, width in widths.items():
-        values = np.asarray(scores[name], dtype=np.float64)
+        values = numbers(scores[name], f"layer {name!r}: scores", MaskError)
         if values.shape != (width,):
             msg = f"layer {name!r}: scores have shape {values.shape}, the layer has {width} units"
             raise MaskError(msg)

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import require
+from mipnet.errors import MaskError, NetworkError
 from mipnet.network import Network
 from mipnet.pruning.apply import removed_units
 from mipnet.pruning.mask import Mask
@@ -39,8 +41,20 @@ def mean_shifts(network: Network, mask: Mask, inputs: Array) -> Mapping[str, Arr
     -------
     mapping of str to array, shape (n_out,)
         For :attr:`Mask.bias`.
+
+    Raises
+    ------
+    MaskError
+        When the mask does not fit the network.
+    NetworkError
+        When the inputs do not fit, or there are none.
     """
     units = units_of(network)
+    require(mask, Mask, "mask", MaskError).check(network)
+    inputs, _ = network.batch(inputs)
+    if not len(inputs):
+        msg = "the mean over no inputs is none: give some"
+        raise NetworkError(msg)
     removed, _ = removed_units(units, mask)
     parts = {}
     for node in network.nodes:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import numbers as as_numbers
+from mipnet.arguments import require
 from mipnet.errors import MaskError
 from mipnet.network import Affine, Layer, Network
 from mipnet.network.layers import Conv
@@ -55,15 +57,16 @@ def from_removed(
     """
     units = units_of(network)
     flags = np.zeros(units.count + 1, bool)
-    for name, indices in removed.items():
+    for name, indices in require(removed, Mapping, "{layer: [indices]}", MaskError).items():
         layer = _layer(units, names, name)
-        flags[_numbers(units, layer, np.asarray(indices))] = True
+        picked = _indices(indices, f"layer {layer!r}: removed units")
+        flags[_numbers(units, layer, picked)] = True
     return _mask(network, units, flags, method="indices")
 
 
 def to_removed(mask: Mask) -> dict[str, list[int]]:
     """List the removed indices of each layer of a mask of neurons and channels."""
-    _no_tiles(mask)
+    _no_tiles(require(mask, Mask, "mask", MaskError))
     return {name: layer.removed.tolist() for name, layer in mask.layers.items()}
 
 
@@ -89,25 +92,27 @@ def from_history(
     """
     units = units_of(network)
     flags = np.zeros(units.count + 1, bool)
+    require(history, Iterable, "history", MaskError)
     for number, entry in enumerate(history):
         try:
             module, outputs, indices = entry
-            picked = np.asarray(indices, dtype=np.int64)
         except (TypeError, ValueError) as error:
             msg = f"step {number} of the history must be (module, is_out_channel, indices)"
             raise MaskError(msg) from error
+        require(outputs, (bool, np.bool_), f"step {number}: is_out_channel", MaskError)
+        picked = _indices(indices, f"step {number}: indices of {module!r}")
         layer = _layer(units, names, str(module))
-        numbers = units.layers[layer] if outputs else units.columns.get(layer)
-        if numbers is None:
+        held_by = units.layers[layer] if outputs else units.columns.get(layer)
+        if held_by is None:
             msg = f"step {number}: layer {layer!r} hands its inputs on and reads none"
             raise MaskError(msg)
         # What is left of the layer at this step.
-        left = np.flatnonzero(~flags[numbers])
+        left = np.flatnonzero(~flags[held_by])
         if picked.size and (picked.min() < 0 or picked.max() >= left.size):
             msg = f"step {number}: layer {layer!r} has {left.size} left, indices reach "
             msg += f"{picked.min()} to {picked.max()}"
             raise MaskError(msg)
-        chosen = numbers[left[picked]]
+        chosen = held_by[left[picked]]
         if (chosen < 0).any():
             msg = f"step {number}: layer {layer!r} cannot lose index "
             msg += f"{picked[np.flatnonzero(chosen < 0)[0]]}: it must stay"
@@ -121,7 +126,7 @@ def to_history(network: Network, mask: Mask) -> list[tuple[str, bool, list[int]]
 
     Compensation is no part of it.
     """
-    mask.check(network)
+    require(mask, Mask, "mask", MaskError).check(network)
     _no_tiles(mask)
     units = units_of(network)
     done = np.zeros(units.count + 1, bool)
@@ -142,7 +147,7 @@ def to_torch_masks(network: Network, mask: Mask) -> dict[str, Array]:
     1 where an entry stays, 0 where the mask holds it at 0, rows and columns alike. Compensation is
     no part of them.
     """
-    mask.check(network)
+    require(mask, Mask, "mask", MaskError).check(network)
     found = {}
     for name, (weight, bias) in held(network, mask).items():
         found[f"{name}.weight_mask"] = (~weight).astype(np.float64)
@@ -175,6 +180,7 @@ def from_torch_masks(
         When nothing is masked, a shape does not fit, or zeros remain that no unit accounts for.
     """
     units = units_of(network)
+    require(masks, Mapping, "masks, by name of the buffer,", MaskError)
     given = _buffers(network, units, masks, names)
     flags = np.zeros(units.count + 1, bool)
     for name, (weight, _) in given.items():
@@ -271,7 +277,8 @@ def _multiplied(layer: Layer, weight: Flags, bias: Flags) -> Layer:
 
 
 def _layer(units: Units, names: Mapping[str, str] | None, name: str) -> str:
-    layer = (names or {}).get(name, name)
+    names = {} if names is None else require(names, Mapping, "names", MaskError)
+    layer = names.get(name, name)
     if layer not in units.layers:
         msg = f"no Affine or Conv layer {layer!r}; there are {list(units.layers)}; pass names= "
         msg += "where modules are called otherwise"
@@ -279,19 +286,28 @@ def _layer(units: Units, names: Mapping[str, str] | None, name: str) -> str:
     return layer
 
 
-def _numbers(units: Units, layer: str, indices: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def _indices(given: npt.ArrayLike, what: str) -> npt.NDArray[np.int64]:
+    """One row of whole numbers, none of them twice."""
+    row = as_numbers(given, what, MaskError)
+    whole = np.asarray(given).dtype.kind in "iu" or not row.size
+    if row.ndim != 1 or not whole or np.unique(row).size != row.size:
+        msg = f"{what} must be whole numbers in one row, none twice, not {given!r}"
+        raise MaskError(msg)
+    return np.asarray(given).astype(np.int64)
+
+
+def _numbers(units: Units, layer: str, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     width = len(units.layers[layer])
-    whole = not indices.size or np.issubdtype(indices.dtype, np.integer)
-    if indices.ndim != 1 or not whole or ((indices < 0) | (indices >= width)).any():
+    if ((indices < 0) | (indices >= width)).any():
         msg = f"layer {layer!r}: removed units must be whole numbers 0 to {width - 1}"
         raise MaskError(msg)
-    numbers = units.layers[layer][indices.astype(np.int64)]
-    if (numbers < 0).any():
-        stuck = indices[np.flatnonzero(numbers < 0)[0]]
+    found = units.layers[layer][indices]
+    if (found < 0).any():
+        stuck = indices[np.flatnonzero(found < 0)[0]]
         why = units.reasons.get(layer, "is joined with values that stay whole")
         msg = f"layer {layer!r}: unit {stuck} cannot be removed, the layer {why}"
         raise MaskError(msg)
-    return numbers
+    return found
 
 
 def _mask(network: Network, units: Units, removed: Flags, method: str) -> Mask:

@@ -9,11 +9,14 @@ be cut off. Tiles are counted row by row of the grid.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import require
 from mipnet.errors import MaskError
 from mipnet.network import Affine, Network
 from mipnet.network.layers import Conv
@@ -71,6 +74,7 @@ def tile_grids(network: Network, tile: int | tuple[int, int]) -> dict[str, TileG
     (2, 3)
     """
     size = tile_size(tile)
+    require(network, Network, "network", MaskError)
     grids = {}
     for node in network.nodes:
         layer = node.layer
@@ -88,7 +92,8 @@ def tile_size(tile: int | tuple[int, int]) -> tuple[int, int]:
     MaskError
         When they are no whole numbers from 1 on.
     """
-    sides = (tile, tile) if isinstance(tile, int | np.integer) else tuple(tile)
+    given: Any = tile
+    sides = tuple(given) if isinstance(given, Sequence | np.ndarray) else (given, given)
     whole = all(isinstance(s, int | np.integer) and not isinstance(s, bool) for s in sides)
     if len(sides) != 2 or not whole or min(sides) < 1:
         msg = f"a tile has two sides, whole numbers from 1 on, not {tile!r}"

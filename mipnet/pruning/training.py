@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import number, require
 from mipnet.errors import MissingPackageError, NetworkError
 from mipnet.network import Affine, Network, ReLU
 from mipnet.network.layers import Conv, Layer
@@ -232,6 +233,13 @@ def _start(
     if np.ndim(X) != 2:
         msg = f"X must have shape (n, n_inputs), not {np.shape(X)}"
         raise NetworkError(msg)
+    given: Any = hidden
+    widths = given if isinstance(given, Sequence) and not isinstance(given, str) else [0]
+    if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in widths) or any(
+        n < 1 for n in widths
+    ):
+        msg = f"hidden must be the widths of the hidden layers, such as (50, 50), not {hidden!r}"
+        raise NetworkError(msg)
     targets = _numbers(y)
     if _task(task, targets) == "regression":
         n_outputs = 1 if targets.ndim == 1 else targets.shape[1]
@@ -257,10 +265,15 @@ class _Plan:
     schedule: str
 
     def __post_init__(self) -> None:
-        if self.epochs < 0 or self.batch_size < 1 or not 0.0 < self.lr < np.inf:
+        counts = (self.epochs, self.batch_size, self.seed)
+        whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in counts)
+        rate = number(self.lr, "lr", NetworkError)
+        low = not whole or self.epochs < 0 or self.batch_size < 1 or self.seed < 0
+        if low or not 0.0 < rate < np.inf:
             msg = (
-                f"epochs must be >= 0, batch_size >= 1 and lr > 0; "
-                f"got {self.epochs}, {self.batch_size}, {self.lr}"
+                f"epochs, batch_size and seed are whole numbers, epochs >= 0, batch_size >= 1, "
+                f"seed >= 0, and lr > 0; got {self.epochs!r}, {self.batch_size!r}, {self.seed!r}, "
+                f"{self.lr!r}"
             )
             raise NetworkError(msg)
         for name, known in (
@@ -358,7 +371,7 @@ def training_data(
     network: Network, X: npt.ArrayLike, y: npt.ArrayLike, task: str
 ) -> tuple[Array, npt.NDArray[Any]]:
     """Check inputs and targets; labels as int64, regression targets as float64 rows."""
-    inputs, single = network.batch(X)
+    inputs, single = require(network, Network, "network", NetworkError).batch(X)
     targets = _numbers(y)
     task = _task(task, targets)
     if single or targets.shape[:1] != inputs.shape[:1] or not len(inputs):

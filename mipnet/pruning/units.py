@@ -9,6 +9,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import require
+from mipnet.errors import MaskError
 from mipnet.network import Affine, Layer, Network, Node
 from mipnet.network.layers import Conv
 from mipnet.pruning.labels import PRODUCERS, WHOLE, Labels, collect
@@ -148,7 +150,14 @@ _KNOWN: WeakKeyDictionary[Network, Units] = WeakKeyDictionary()
 
 
 def units_of(network: Network) -> Units:
-    """Units of a network; found once for each."""
+    """Units of a network; found once for each.
+
+    Raises
+    ------
+    MaskError
+        When it is no Network.
+    """
+    require(network, Network, "network", MaskError)
     if network not in _KNOWN:
         _KNOWN[network] = _units(network)
     return _KNOWN[network]

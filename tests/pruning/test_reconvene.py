@@ -266,7 +266,7 @@ def test_training_makes_something_of_it():
     ("options", "match"),
     [
         ({"sparsity": 1.0}, r"share in \[0, 1\)"),
-        ({"sparsity": "most"}, r"share in \[0, 1\)"),
+        ({"sparsity": "most"}, "sparsity must be a number"),
         ({"score": "luck"}, "magnitude, random, snip"),
         ({"layers": "some"}, "resilient, every, random"),
         ({"law": "cauchy"}, "normal, uniform, given"),
