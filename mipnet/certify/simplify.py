@@ -163,30 +163,26 @@ def _lost(network: Network, small: Network) -> int:
 def _constant_units(network: Network, intervals: Bounded) -> Mask | None:
     """Mask of the units that are one constant wherever they are read."""
     units = units_of(network)
-    constant, value = np.ones(units.count + 1, bool), np.full(units.count + 1, np.nan)
-    constant[-1] = False
+    # Ends over all places that units are read at, each of which may hold another constant.
+    lowest, highest = np.full(units.count + 1, np.inf), np.full(units.count + 1, -np.inf)
+    plain = np.ones(units.count + 1, bool)
     live = live_nodes(network)
     for name, numbers in units.columns.items():
         if name not in live:
             continue
         box = intervals[network.by_name[name].inputs[0]]
         low, high = (end[0].reshape(len(numbers), -1) for end in (box.lower, box.upper))
-        fixed = (low == high).all(axis=1) & (low == low[:, :1]).all(axis=1)
-        # Only what is 0 vanishes from every kind of reader, padded convolutions included.
-        plain = isinstance(network.by_name[name].layer, Affine)
-        fixed &= (low[:, 0] == 0.0) | plain
-        seen = value[numbers]
-        fixed &= np.isnan(seen) | (seen == low[:, 0])
-        value[numbers] = np.where(fixed, low[:, 0], seen)
-        # The places of a channel are columns of their own behind Flatten: one constant for all.
-        fixed &= value[numbers] == low[:, 0]
-        constant[numbers[~fixed]] = False
-    constant &= ~np.isnan(value)
+        np.minimum.at(lowest, numbers, low.min(axis=1))
+        np.maximum.at(highest, numbers, high.max(axis=1))
+        plain[numbers] &= isinstance(network.by_name[name].layer, Affine)
+    # Only what is 0 vanishes from every kind of reader, padded convolutions included.
+    constant = (lowest == highest) & ((lowest == 0.0) | plain)
+    constant[-1] = False
     kept, filled = {}, {}
     for name in prunable_layers(network):
         gone = constant[units.layers[name]]
         kept[name] = ~gone
-        filled[name] = value[units.layers[name]][gone]
+        filled[name] = lowest[units.layers[name]][gone]
     if not constant.any():
         return None
     return Mask.from_kept(network, kept, compensation=filled, method="inactive")

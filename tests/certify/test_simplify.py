@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from graph_cases import graphs
@@ -7,7 +9,7 @@ from pruning_cases import mlp, networks
 from mipnet.certify import simplify
 from mipnet.errors import QueryError
 from mipnet.network import INPUT, Affine, Flatten, Network, Node, ReLU
-from mipnet.network.layers import Add, AvgPool, Conv, Identity, MaxPool, Scale, Tanh
+from mipnet.network.layers import Add, AvgPool, Clip, Conv, Identity, MaxPool, Scale, Tanh
 from mipnet.pruning import units_of
 from mipnet.region import Box
 
@@ -202,3 +204,34 @@ def test_channels_behind_maxima_stay():
     tail = [ReLU(), MaxPool((2, 2)), Flatten(), Affine(rng.normal(size=(2, 126)), [0.0, 0.0])]
     net = _images(*tail, bias=0.0)
     assert simplify(net, (-1.0, 1.0)).certificate.merged == 0
+
+
+def test_a_unit_that_is_read_as_two_constants_stays():
+    """The two outputs of a group, and the places of a map, may each be stuck at another value."""
+    rng = np.random.default_rng(0)
+    spread = Conv(np.array([[[[50.0]]], [[[-50.0]]]]), np.zeros(2), groups=1)
+    layers = [
+        Conv(np.ones((1, 1, 1, 1)), np.zeros(1)),
+        *(spread, Clip(-0.5, 0.5), Flatten(), Affine(rng.normal(size=(2, 8)), np.ones(2))),
+    ]
+    net = Network.sequential(layers, (1, 2, 2))
+    assert same(net, simplify(net, (1.0, 2.0)), 1.0, 2.0) <= 1e-11
+    # One group: both outputs are one unit with the channel that they read.
+    layers[0:2] = [Conv(np.ones((2, 1, 1, 1)), np.zeros(2)), replace(
+        spread, weight=np.array([50.0, -50.0, 30.0, -30.0]).reshape(4, 1, 1, 1),
+        bias=np.zeros(4), groups=2)]  # fmt: skip
+    layers[-1] = Affine(rng.normal(size=(2, 16)), np.ones(2))
+    net = Network.sequential(layers, (1, 2, 2))
+    found = simplify(net, (1.0, 2.0))
+    assert same(net, found, 1.0, 2.0) <= 1e-11
+    assert found.certificate.inactive == 0
+    # A channel that is stuck at both ends, from place to place.
+    scale = Scale(np.array([[[9.0, -9.0], [9.0, 9.0]]]), 0.0)
+    layers = [
+        Conv(np.ones((1, 1, 1, 1)), np.zeros(1)),
+        *(scale, Clip(-0.5, 0.5), Flatten(), Affine(rng.normal(size=(2, 4)), np.ones(2))),
+    ]
+    net = Network.sequential(layers, (1, 2, 2))
+    found = simplify(net, (1.0, 2.0))
+    assert same(net, found, 1.0, 2.0) <= 1e-11
+    assert found.certificate.inactive == 0
