@@ -109,6 +109,7 @@ class _Embedding:
     kept: Mapping[str, Flags]
     #: For nodes of the large network, the one of the small network whose values they hold.
     at: dict[str, str] = field(default_factory=lambda: {INPUT: INPUT})
+    nodes: list[Node] = field(default_factory=list)
 
     def build(self) -> Network:
         """Return the network in the large shapes."""
@@ -117,11 +118,10 @@ class _Embedding:
             raise _MisfitError
         if not (self._flags(INPUT).all() and self._flags(network.output).all()):
             raise _MisfitError
-        nodes = []
         for node in network.nodes:
             inside = small.by_name.get(node.name)
-            nodes.append(self._absent(node) if inside is None else self._present(node, inside))
-        return replace(network, nodes=tuple(nodes))
+            self.nodes.append(self._absent(node) if inside is None else self._present(node, inside))
+        return replace(network, nodes=tuple(self.nodes))
 
     def _flags(self, name: str) -> Flags:
         """Kept elements of a node of both networks, of the shape of an item."""
@@ -190,6 +190,9 @@ class _Embedding:
     def _sum(self, node: Node, layer: Add, inside: Node, own: Flags) -> Node:
         """Return a sum: terms that were left out are multiplied by 0."""
         if isinstance(inside.layer, Scale):
+            terms = self.small.by_name.get(inside.inputs[0])
+            if terms is not None and terms.name not in self.network.by_name:
+                return self._shifted(node, inside.layer, terms, own)
             stands = [name for name in node.inputs if self.at.get(name) == inside.inputs[0]]
             if not stands or not np.array_equal(self._flags(inside.inputs[0]), own):
                 raise _MisfitError
@@ -197,11 +200,36 @@ class _Embedding:
         if not isinstance(inside.layer, Add):
             raise _MisfitError
         _, sources = self._inputs(node, inside)
+        scales = self._factors(inside.layer, sources, own)
+        return replace(node, layer=layer if scales == list(layer.scales) else Add(scales))
+
+    @staticmethod
+    def _factors(small: Add, sources: Sequence[Flags], own: Flags) -> list[float]:
+        """Return the factors of a sum of which some terms are left, 0 for the others."""
         if not all(np.array_equal(flags, own) for flags in sources if flags.any()):
             raise _MisfitError
-        left = iter(inside.layer.scales)
-        scales = [next(left) if flags.any() else 0.0 for flags in sources]
-        return replace(node, layer=layer if scales == list(layer.scales) else Add(scales))
+        left = iter(small.scales)
+        return [next(left) if flags.any() else 0.0 for flags in sources]
+
+    def _shifted(self, node: Node, shift: Scale, terms: Node, own: Flags) -> Node:
+        """Return a sum of several terms and a shift, which takes the place of a term left out."""
+        if not isinstance(terms.layer, Add) or (shift.parameters[0] != 1.0).any():
+            raise _MisfitError
+        _, sources = self._inputs(node, terms)
+        scales = self._factors(terms.layer, sources, own)
+        value = np.broadcast_to(shift.parameters[1], [int(p.sum()) for p in per_axis(own)])
+        for k, name in enumerate(node.inputs):
+            place = next((i for i, n in enumerate(self.nodes) if n.name == name), None)
+            if name in self.at or place is None or node.inputs.count(name) > 1:
+                continue
+            layer = self.nodes[place].layer
+            if isinstance(layer, Affine | Conv):
+                # Nothing that the small network has reads this node.
+                self.nodes[place] = replace(self.nodes[place], layer=_constant(layer, value, own))
+                self.at[name] = f"shift of {node.name}"  # taken: no other sum may use it
+                scales[k] = 1.0
+                return replace(node, layer=Add(scales))
+        raise _MisfitError
 
     def _weights(self, layer: Affine | Conv, inside: Node, source: Flags, own: Flags) -> Layer:
         """Return the weights of the small network among zeros."""

@@ -242,3 +242,24 @@ def test_layers_that_need_all_inputs_are_embedded():
     found = difference_bounds(net, small, (-0.1, 0.1))
     assert found.units == "weights"
     holds(found, net, small, -0.1, 0.1)
+
+
+def test_several_terms_and_a_shift_are_embedded():
+    rng = np.random.default_rng(6)
+    nodes = [
+        *(Node("stem", conv(rng, 5, 2), (INPUT,)), Node("relu", ReLU(), ("stem",))),
+        *(Node("one", conv(rng, 5, 5), ("relu",)), Node("inner", ReLU(), ("one",))),
+        *(Node("two", conv(rng, 5, 5), ("inner",)), Node("side", conv(rng, 5, 5), ("relu",))),
+        Node("sum", Add((1.0, -2.0, 0.5)), ("relu", "two", "side")),
+        *(Node("last", ReLU(), ("sum",)), Node("flat", Flatten(), ("last",))),
+        Node("top", Affine(rng.normal(size=(2, 80)), np.zeros(2)), ("flat",)),
+    ]
+    net = Network(tuple(nodes), (2, 4, 4))
+    mask = Mask.from_kept(net, {"one": [], "stem": [0, 2, 3]})
+    small = compact(net, mask)
+    assert "sum_terms" in small.by_name
+    found, same = (difference_bounds(net, p, (0.3, 0.4)) for p in (small, mask))
+    assert found.units == "weights"
+    np.testing.assert_allclose(found.lower, same.lower, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.upper, same.upper, rtol=1e-6, atol=1e-9)
+    holds(found, net, small, 0.3, 0.4)
