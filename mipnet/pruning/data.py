@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from mipnet.errors import MaskError, MipnetError, NetworkError
+from mipnet.errors import MaskError, MipnetError, NetworkError, UnsupportedError
 from mipnet.network import Network
 
 Array = npt.NDArray[np.float64]
@@ -121,17 +120,20 @@ def as_network(source: object, inputs: Any, input_shape: Sequence[int] | None = 
         item = np.shape(inputs)[1:]
     except ValueError:  # ragged; the check of the data says so
         item = ()
-    with suppress(MipnetError):
-        # An object may take a vector as well as an image; files mostly say what they take.
-        if len(item) > 1 and not isinstance(source, str | os.PathLike):
-            return load(source, input_shape=item)
-    try:
+    if len(item) < 2:
         return load(source)
-    except MipnetError:
-        with suppress(MipnetError):
-            if len(item) > 1:
-                return load(source, input_shape=item)
-        raise
+    # An object may take a vector as well as an image; files mostly say what they take.
+    shapes: list[dict[str, Any]] = [{"input_shape": item}, {}]
+    if isinstance(source, str | os.PathLike):
+        shapes.reverse()
+    faults: list[MipnetError] = []
+    for options in shapes:
+        try:
+            return load(source, **options)
+        except MipnetError as error:
+            faults.append(error)
+    # Operations that are not read are so with any shape; else what lacks is a shape.
+    raise next((e for e in faults if isinstance(e, UnsupportedError)), faults[shapes.index({})])
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:

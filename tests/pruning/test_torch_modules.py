@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mipnet
-from mipnet.errors import MipnetError
+from mipnet.errors import MipnetError, ReadError, UnsupportedError
 from mipnet.pruning import Parameters, prune, pruners
 
 torch = pytest.importorskip("torch")
@@ -61,8 +61,9 @@ def everything(module):
     return state, (modes, slopes, hooks, torch.is_grad_enabled(), torch.get_default_dtype())
 
 
-@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("which", sorted(MODULES))
+@pytest.mark.parametrize(
+    ("which", "training"), [("mlp", True), ("mlp", False), ("residual", False)], ids=str
+)
 @pytest.mark.parametrize("method", pruners())
 def test_modules_go_in_and_come_out(method, which, training):
     module, shape = MODULES[which]
@@ -86,6 +87,26 @@ def test_modules_go_in_and_come_out(method, which, training):
         found = small(torch.tensor(x, dtype=kind)).double().numpy()
     np.testing.assert_allclose(found, result.network(x), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(result.network(x), result.masked(x), rtol=1e-9, atol=1e-9)
+
+
+def test_what_computes_otherwise_in_training_is_refused_and_left_alone():
+    module = MODULES["residual"][0].train()
+    state, rest = everything(module)
+    for options in ({"data": RNG.random((5, 1, 8, 8))}, {"input_shape": (1, 8, 8)}):
+        with pytest.raises(UnsupportedError, match=r"call model\.eval\(\)") as caught:
+            prune(module, "magnitude", 0.5, **options)
+        assert "input_shape" not in str(caught.value)
+    after, rest_after = everything(module)
+    assert rest_after == rest
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(state, after, strict=True))
+
+
+def test_files_say_what_is_wrong_with_them(tmp_path):
+    (tmp_path / "net.npz").write_bytes(b"nothing")
+    for data in (RNG.random((5, 4)), RNG.random((5, 1, 2, 2))):
+        with pytest.raises(ReadError, match=r"net\.npz") as caught:
+            prune(tmp_path / "net.npz", "activation", 0.5, data)
+        assert "input_shape" not in str(caught.value)
 
 
 def test_the_shape_of_an_image_comes_from_the_data_or_the_caller():
