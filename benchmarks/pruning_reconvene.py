@@ -1,6 +1,6 @@
 """Reconvene-style pruning at initialisation against controls at equal parameters, on digits.
 
-    python benchmarks/pruning_reconvene.py --nets mlp conv --seeds 3
+    python benchmarks/pruning_reconvene.py --nets mlp conv --seeds 3 [--resume]
 
 Its own widths at several sparsities; every layer cut to its own density; layers chosen at random;
 then, at the parameters of the first, a network with all layers equally thinner trained from
@@ -11,10 +11,15 @@ has the same number of epochs in all.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _measure import Record, Records
 from _training import one_thread
 from sklearn.datasets import load_digits
 
@@ -26,7 +31,9 @@ from mipnet.pruning.training import initialised, quality
 
 EPOCHS, TUNING, LR = 40, 10, 1e-3
 SPARSITIES = (0.7, 0.8, 0.9)
-ARMS = ("reconvene", "every layer", "random layers", "scratch", "magnitude", "random")
+#: Choices of layers, and the other ways to the size that the first of them ends with.
+WAYS = {"reconvene": "resilient", "every layer": "every", "random layers": "random"}
+ARMS = (*WAYS, "scratch", "magnitude", "random")
 
 
 def mlp() -> Network:
@@ -50,25 +57,66 @@ def conv() -> Network:
     return Network.sequential(layers, (1, 8, 8))
 
 
-def arms(net: Network, dense: Network, data: Any, sparsity: float, seed: int) -> dict[str, Network]:
-    """One small network by each way."""
-    options: dict[str, Any] = {"lr": LR, "batch_size": 64, "random_state": seed}
-    own = {"sparsity": sparsity, "epochs": EPOCHS + TUNING, **options}
-    found = {
-        name: prune(net, "reconvene", None, *data, layers=layers, **own).network
-        for name, layers in zip(ARMS[:3], ("resilient", "every", "random"), strict=True)
-    }
-    budget = Parameters(found["reconvene"].n_parameters)
-    if budget.amount >= net.n_parameters:
-        return found
-    same = {"budget": budget, "scope": "layer", "keep": None}
-    found["scratch"] = prune(
-        net, "scratch", data=data[0], y=data[1], epochs=EPOCHS + TUNING, **same, **options
-    ).network
-    for method in ARMS[4:]:
-        small = prune(dense, method, random_state=seed, **same).network
-        found[method] = finetune(small, *data, epochs=TUNING, lr=LR, batch_size=64, seed=seed)
-    return found
+@dataclass(frozen=True)
+class Case:
+    """A network of new weights, training items, and a seed."""
+
+    net: Network
+    data: Any
+    seed: int
+
+    @cached_property
+    def dense(self) -> Network:
+        """The network, trained."""
+        return prune(self.net, "scratch", 1.0, *self.data, epochs=EPOCHS, **self.options).network
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What all training has in common."""
+        return {"lr": LR, "batch_size": 64, "random_state": self.seed}
+
+    def small(self, arm: str, sparsity: float, size: int) -> Network:
+        """Network of one way; ``size`` is what the first way ended with."""
+        if arm in WAYS:
+            own = {"sparsity": sparsity, "epochs": EPOCHS + TUNING, **self.options}
+            return prune(self.net, "reconvene", None, *self.data, layers=WAYS[arm], **own).network
+        same: dict[str, Any] = {"budget": Parameters(size), "scope": "layer", "keep": None}
+        if arm == "scratch":
+            x, y = self.data
+            own = {"epochs": EPOCHS + TUNING, **same, **self.options}
+            return prune(self.net, arm, data=x, y=y, **own).network
+        found = prune(self.dense, arm, random_state=self.seed, **same).network
+        options = {"epochs": TUNING, "lr": LR, "batch_size": 64, "seed": self.seed}
+        return finetune(found, *self.data, dtype=self.net.dtype, **options)
+
+
+def measured(name: str, seed: int, records: Records) -> None:
+    """Every way at every sparsity for one network and seed, as far as it is not on file."""
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    x, y = digits.data[order] / 16.0, digits.target[order].astype(int)
+    # A network of zeros would fold away, and its budget with it. Convolutions take their time.
+    net = initialised({"mlp": mlp, "conv": conv}[name]())
+    net = replace(net, dtype={"mlp": "float64", "conv": "float32"}[name])
+    x = x.reshape(len(x), *net.input_shape)
+    data, test = (x[:1200], y[:1200]), (x[1200:], y[1200:])
+    case = Case(net, data, seed)
+
+    def kept(sparsity: float, arm: str, make: Callable[[], Network]) -> Record:
+        key = {"net": name, "seed": seed, "sparsity": sparsity, "arm": arm}
+        if not records.has(key):
+            found = make()
+            figures = {"quality": quality(found, *test), "parameters": found.n_parameters}
+            records.add({**key, "status": "done", **figures})
+        return records.of([key])[0]
+
+    kept(0.0, "dense", lambda: case.dense)
+    for sparsity in SPARSITIES:
+        size = net.n_parameters
+        for arm in ARMS:
+            if arm in WAYS or size < net.n_parameters:
+                record = kept(sparsity, arm, partial(case.small, arm, sparsity, size))
+                size = record["parameters"] if arm == "reconvene" else size
 
 
 def main() -> None:
@@ -76,31 +124,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nets", nargs="+", choices=("mlp", "conv"), default=["mlp", "conv"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=Path("results/pruning_reconvene.jsonl"))
+    parser.add_argument("--resume", action="store_true", help="keep what the output file has")
     asked = parser.parse_args()
     one_thread()
-    digits = load_digits()
-    order = np.random.default_rng(0).permutation(len(digits.target))
-    x, y = digits.data[order] / 16.0, digits.target[order].astype(int)
+    records = Records(asked.output, ("net", "seed", "sparsity", "arm"), asked.resume, {})
     for name in asked.nets:
-        # A network of zeros would fold away, and its budget with it.
-        net = initialised({"mlp": mlp, "conv": conv}[name]())
-        x_net = x.reshape(len(x), *net.input_shape)
-        data, test = (x_net[:1200], y[:1200]), (x_net[1200:], y[1200:])
-        rows: dict[tuple[float, str], list[tuple[float, int]]] = {}
         for seed in range(asked.seeds):
-            whole = {"lr": LR, "batch_size": 64, "epochs": EPOCHS, "random_state": seed}
-            dense = prune(net, "scratch", 1.0, *data, **whole).network
-            rows.setdefault((0.0, "dense"), []).append((quality(dense, *test), dense.n_parameters))
-            for sparsity in SPARSITIES:
-                for arm, small in arms(net, dense, data, sparsity, seed).items():
-                    record = (quality(small, *test), small.n_parameters)
-                    rows.setdefault((sparsity, arm), []).append(record)
-        print(f"\n{name}: accuracy %, lowest to highest of the seeds (parameters)\n")
-        print("| sparsity | " + " | ".join(ARMS) + " |\n" + "|---" * (len(ARMS) + 1) + "|")
-        for sparsity in SPARSITIES:
-            cells = [cell(rows.get((sparsity, arm), [])) for arm in ARMS]
-            print(f"| {sparsity} | {' | '.join(cells)} |")
-        print(f"\ndense: {cell(rows[0.0, 'dense'])}")
+            measured(name, seed, records)
+        print(report(name, [r for r in records.found if r["net"] == name]))
+
+
+def report(name: str, records: Sequence[Record]) -> str:
+    """Markdown table of one network."""
+
+    def found(sparsity: float, arm: str) -> str:
+        own = [r for r in records if (r["sparsity"], r["arm"]) == (sparsity, arm)]
+        return cell([(r["quality"], r["parameters"]) for r in own])
+
+    rows = [f"| {s} | {' | '.join(found(s, arm) for arm in ARMS)} |" for s in SPARSITIES]
+    return "\n".join(
+        [
+            f"\n{name}: accuracy %, lowest to highest of the seeds (parameters)\n",
+            "| sparsity | " + " | ".join(ARMS) + " |",
+            "|---" * (len(ARMS) + 1) + "|",
+            *rows,
+            f"\ndense: {found(0.0, 'dense')}",
+        ]
+    )
 
 
 def cell(found: list[tuple[float, int]]) -> str:
