@@ -1,47 +1,37 @@
-"""scikit-learn ``MLPRegressor`` and ``MLPClassifier``, alone or in pipelines."""
+"""Fitted scikit-learn estimators: models alone, in pipelines, or with transformed targets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-import numpy as np
-
-from mipnet.errors import UnsupportedError
-from mipnet.network.layers import Identity, Layer, ReLU, Sigmoid, Tanh
 from mipnet.network.network import Network
 from mipnet.network.readers.base import Reader, is_instance, register_reader
-from mipnet.network.readers.combine import elementwise
+from mipnet.network.readers.complaints import Complaints
 from mipnet.network.readers.graph import Graph
-from mipnet.network.readers.products import dense
-from mipnet.network.readers.sklearn_steps import Steps, fitted, nothing
-from mipnet.network.readers.values import LOST, RefusalError, Value, located
-
-#: Layers of the activations of hidden units.
-HIDDEN: dict[str, type[Layer]] = {
-    "identity": Identity,
-    "logistic": Sigmoid,
-    "relu": ReLU,
-    "tanh": Tanh,
-}
-OUTPUTS = ("identity", "softmax", "logistic")
+from mipnet.network.readers.sklearn_models import check, inputs_of, is_model, predicted
+from mipnet.network.readers.sklearn_refusals import fitted
+from mipnet.network.readers.sklearn_steps import Steps, nothing
+from mipnet.network.readers.values import LOST, located
 
 
 @register_reader("sklearn")
 class SklearnReader(Reader):
-    """Fitted multilayer perceptrons in pipelines, and scaled targets.
+    """Fitted multilayer perceptrons and linear models in pipelines, and scaled targets.
 
-    ``StandardScaler``, ``MinMaxScaler``, ``MaxAbsScaler``, ``RobustScaler``, ``ColumnTransformer``
-    and ``FeatureUnion`` of these, selections of features and ``"passthrough"`` are folded into the
-    first layer, scalers of a ``TransformedTargetRegressor`` into the last.
+    Scalers, ``ColumnTransformer`` and ``FeatureUnion``, selections of features, projections such as
+    ``PCA``, ``PolynomialFeatures`` of degree one and ``SimpleImputer`` are folded into the first
+    layer where they are no layer of their own, scalers of a ``TransformedTargetRegressor`` into the
+    last.
 
-    The outputs of a classifier are its logits. A binary classifier has one logit ``z``; its
-    network returns ``[0, z]``, so that ``softmax`` of the outputs is ``predict_proba`` and their
-    ``argmax`` indexes ``classes_``, as for more classes. A multilabel classifier has one logit per
-    label, positive where the label is predicted.
+    The outputs of a classifier are its logits, or its decision values. A binary classifier has one
+    logit ``z``; its network returns ``[0, z]``, so that ``softmax`` of the outputs is
+    ``predict_proba`` (where there is one) and their ``argmax`` indexes ``classes_``, as for more
+    classes. A multilabel classifier has one logit per label, positive where the label is predicted.
     """
 
-    takes = "fitted scikit-learn MLPRegressor, MLPClassifier or a pipeline that ends in one"
+    takes = "fitted scikit-learn MLP or linear model, or a pipeline that ends in one"
 
     def accepts(self, source: object) -> bool:
         """See :meth:`Reader.accepts`."""
@@ -56,30 +46,29 @@ class SklearnReader(Reader):
             When it or one of its steps is not fitted.
         UnsupportedError
             When a step, an activation or an option cannot be read; all of them are listed.
+        NetworkError
+            When shapes do not fit or a parameter is NaN or infinite.
         """
         origin = f"sklearn {type(source).__name__}"
-        graph, refused = Graph(origin), list[str]()
-        steps = Steps(graph)
+        complaints = Complaints()
+        graph = Graph(origin, complaints.fault)
+        steps = Steps(graph, complaints)
         with located(origin):
             order = list(_steps(source, type(source).__name__))
-            models = [step for _, step, _ in order if _is_mlp(step)]
-            known = all(_is_mlp(step) or nothing(step) for _, step, _ in order)
-            if len(models) != 1 and (known or not models):
-                refused.append(f"{origin}: holds {len(models)} multilayer perceptrons, not one")
+            models = [step for _, step, _ in order if is_model(step)]
+            known = all(is_model(step) or nothing(step) for _, step, _ in order)
+            if len(models) != 1 and (known or not any(_predicts(s) for _, s, _ in order)):
+                reason = f"holds {len(models)} models that are read, not one; end it in an "
+                reason += "MLPRegressor, MLPClassifier or linear model"
+                complaints.refuse(type(source).__name__, reason)
             value = graph.start((_width(order),))
             for name, step, inverse in order:
-                try:
-                    if _is_mlp(step):
-                        value = _perceptron(graph, value, step)
-                    elif inverse:
-                        value = steps.invert(name, step, value)
-                    else:
-                        value = steps.apply(name, step, value)
-                except RefusalError as error:
-                    refused.append(f"{name!r}: {error}")
-                    value = LOST
-            if refused:
-                raise UnsupportedError(origin, refused)
+                if is_model(step):
+                    act = partial(predicted, graph, name, step, value)
+                else:
+                    act = partial(steps.invert if inverse else steps.apply, name, step, value)
+                value = complaints.attempt(repr(name), act, lambda: LOST)
+            complaints.tell(origin)
             return graph.finish(value)
 
 
@@ -93,39 +82,19 @@ def _steps(estimator: Any, name: str) -> Iterator[tuple[str, Any, bool]]:
         yield from _steps(estimator.regressor_, f"{name}.regressor")
         yield f"{name}.transformer", estimator.transformer_, True
     elif estimator is not None:
-        if _is_mlp(estimator):
-            fitted(estimator, "coefs_", name)
+        check(estimator, name)
         yield name, estimator, False
 
 
-def _is_mlp(step: object) -> bool:
-    module = "sklearn.neural_network"
-    return is_instance(step, module, "MLPRegressor") or is_instance(step, module, "MLPClassifier")
+def _predicts(step: object) -> bool:
+    """Whether a step is a model, of whatever kind."""
+    return hasattr(step, "predict")
 
 
 def _width(order: list[tuple[str, Any, bool]]) -> int:
     """Return the number of features that go in: what the first step was fitted on."""
     for _, step, _ in order:
-        found = len(step.coefs_[0]) if _is_mlp(step) else getattr(step, "n_features_in_", None)
+        found = inputs_of(step) if is_model(step) else getattr(step, "n_features_in_", None)
         if found is not None:
             return int(found)
     return 1
-
-
-def _perceptron(graph: Graph, value: Value, model: Any) -> Value:
-    if model.activation not in HIDDEN:
-        reason = f"activation {model.activation!r} of the hidden layers is not supported"
-        raise RefusalError(reason)
-    if model.out_activation_ not in OUTPUTS:
-        reason = f"output activation {model.out_activation_!r} is not supported"
-        raise RefusalError(reason)
-    last = len(model.coefs_) - 1
-    for k, (weight, bias) in enumerate(zip(model.coefs_, model.intercepts_, strict=True)):
-        value = dense(graph, f"affine{k}", value, np.transpose(weight), bias)
-        if k < last and model.activation != "identity":
-            layer = HIDDEN[model.activation]
-            value = elementwise(graph, f"{layer.kind.lower()}{k}", value, layer)
-    if is_instance(model, "sklearn.neural_network", "MLPClassifier") and value.shape == (1, 1):
-        pair = value.view("classes", lambda a: np.broadcast_to(a, (1, 2)))
-        return pair.apply("classes", "mul", np.array([0.0, 1.0]))
-    return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,12 @@ from mipnet.network.layers import Clip
 from mipnet.network.numbers import Array
 from mipnet.network.readers.base import is_instance
 from mipnet.network.readers.combine import elementwise, joined
+from mipnet.network.readers.complaints import Complaints
 from mipnet.network.readers.graph import Graph
-from mipnet.network.readers.values import RefusalError, Value
+from mipnet.network.readers.sklearn_features import FEATURES
+from mipnet.network.readers.sklearn_projections import PROJECTIONS
+from mipnet.network.readers.sklearn_refusals import fitted, refusal
+from mipnet.network.readers.values import LOST, RefusalError, Value
 
 PREPROCESSING = "sklearn.preprocessing"
 
@@ -25,10 +30,17 @@ class Steps:
     Parameters
     ----------
     graph : Graph
+    complaints : Complaints
+        Takes what is wrong with the steps inside of others.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, complaints: Complaints) -> None:
+        self.graph, self.complaints = graph, complaints
+
+    def inner(self, name: str, step: Any, value: Value) -> Value:
+        """Return the result of a step inside of another one; refused, it is listed by itself."""
+        act = partial(self.apply, name, step, value)
+        return self.complaints.attempt(repr(name), act, lambda: LOST)
 
     def apply(self, name: str, step: Any, value: Value) -> Value:
         """Return the result of ``step.transform``.
@@ -45,6 +57,9 @@ class Steps:
         for (module, kind), rule in FORWARD.items():
             if is_instance(step, module, kind):
                 return rule(self, name, step, value)
+        for place, make in (*PROJECTIONS.items(), *FEATURES.items()):
+            if is_instance(step, *place):
+                return make(self.graph, name, step, value)
         raise RefusalError(refusal(step))
 
     def invert(self, name: str, step: Any, value: Value) -> Value:
@@ -60,7 +75,8 @@ class Steps:
                 shift, scale = pair(step)
                 value = self._arithmetic(name, step, scale, value, inverse=True)
                 return self._arithmetic(name, step, shift, value, inverse=True)
-        raise RefusalError(f"{refusal(step)}; as a target, only scalers are read")
+        reason = f"{type(step).__name__}: as a target, only scalers are read; use one, or fit the "
+        raise RefusalError(reason + "transformed target itself")
 
     def scaled(self, name: str, step: Any, value: Value) -> Value:
         """Return the result of a scaler."""
@@ -102,9 +118,12 @@ class Steps:
 
     def beside(self, name: str, parts: Sequence[Value]) -> Value:
         """Columns of several results, one after the other; a view where they are of one node."""
+        if not parts:
+            msg = f"{name}: leaves no column; keep at least one"
+            raise ReadError(msg)
+        if any(p.lost for p in parts):
+            return LOST
         first = parts[0]
-        if first.lost:
-            return first
         if any(p.base != first.base for p in parts):
             return joined(self.graph, name, list(parts), 1)
         index, scale, shift = (
@@ -118,23 +137,14 @@ class Steps:
         fitted(step, "transformers_", name)
         places = step._transformer_to_input_indices
         weights = step.transformer_weights or {}
-        parts, refused = [], []
+        parts = []
         for label, part, _ in step.transformers_:
             taken = list(places[label])
             if not taken or (isinstance(part, str) and part == "drop"):
                 continue
             place = f"{name}.{label}"
-            try:
-                result = self.apply(place, part, self.picked(place, value, taken))
-            except RefusalError as error:
-                refused.append(f"{place}: {error}")
-                continue
+            result = self.inner(place, part, self.picked(place, value, taken))
             parts.append(self._weighted(place, result, weights.get(label)))
-        if refused:
-            raise RefusalError("; ".join(refused))
-        if not parts:
-            msg = f"{name}: leaves no column"
-            raise ReadError(msg)
         return self.beside(name, parts)
 
     def union(self, name: str, step: Any, value: Value) -> Value:
@@ -143,7 +153,7 @@ class Steps:
         parts = []
         for label, part in step.transformer_list:
             if not (isinstance(part, str) and part == "drop"):
-                result = self.apply(f"{name}.{label}", part, value)
+                result = self.inner(f"{name}.{label}", part, value)
                 parts.append(self._weighted(f"{name}.{label}", result, weights.get(label)))
         return self.beside(name, parts)
 
@@ -153,7 +163,7 @@ class Steps:
     def chained(self, name: str, step: Any, value: Value) -> Value:
         """Return the result of a Pipeline."""
         for label, part in step.steps:
-            value = self.apply(f"{name}.{label}", part, value)
+            value = self.inner(f"{name}.{label}", part, value)
         return value
 
     def selected(self, name: str, step: Any, value: Value) -> Value:
@@ -167,25 +177,6 @@ def nothing(step: Any) -> bool:
         return True
     empty = is_instance(step, PREPROCESSING, "FunctionTransformer")
     return empty and step.func is None and step.inverse_func is None
-
-
-def fitted(step: Any, attribute: str, name: str) -> None:
-    """Refuse a step that was never fitted.
-
-    Raises
-    ------
-    ReadError
-        When it lacks the attribute.
-    """
-    if not hasattr(step, attribute):
-        msg = f"{name} is not fitted; call fit first"
-        raise ReadError(msg)
-
-
-def refusal(step: Any) -> str:
-    """Why a step cannot be read."""
-    kind = type(step).__name__ if not isinstance(step, str) else step
-    return f"{kind}: this kind of step is not supported; scalers and selections of columns are"
 
 
 Part = tuple[str, str] | None

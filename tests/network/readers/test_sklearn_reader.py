@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
-from sklearn.decomposition import PCA
+from sklearn.decomposition import KernelPCA
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -150,18 +150,18 @@ def test_unfitted_models_are_refused(model):
 
 
 def test_all_unsupported_steps_are_listed():
-    steps = (PCA(2), QuantileTransformer(n_quantiles=5), StandardScaler(), mlp())
+    steps = (KernelPCA(2), QuantileTransformer(n_quantiles=5), StandardScaler(), mlp())
     model = fit(make_pipeline(*steps))
     model[-1].activation = "elu"
     with pytest.raises(UnsupportedError) as caught:
         load(model)
     listing = "\n".join(caught.value.operations)
     assert len(caught.value.operations) == 3
-    for word in ("PCA", "QuantileTransformer", "'elu'"):
+    for word in ("KernelPCA", "QuantileTransformer", "'elu'"):
         assert word in listing
     columns = ColumnTransformer([("a", OneHotEncoder(), [0]), ("b", KBinsDiscretizer(3), [1])])
     model = fit(make_pipeline(columns, mlp()), np.round(X), Y)
-    with pytest.raises(UnsupportedError, match=r"columntransformer.*a: OneHot.*b: KBins"):
+    with pytest.raises(UnsupportedError, match=r"(?s)columntransformer.a': OneHot.*b': KBins"):
         load(model)
 
 
@@ -240,7 +240,7 @@ def test_targets_are_scaled_back(target):
 def test_other_estimators_and_targets_are_refused():
     with pytest.raises(UnsupportedError, match="RandomForestRegressor"):
         load(fit(RandomForestRegressor(2)))
-    with pytest.raises(UnsupportedError, match="StandardScaler: holds 0 multilayer"):
+    with pytest.raises(UnsupportedError, match="StandardScaler: holds 0 models"):
         load(fit(StandardScaler()))
     model = TransformedTargetRegressor(mlp(), func=np.log, inverse_func=np.exp)
     with pytest.raises(UnsupportedError, match=r"transformer.*FunctionTransformer"):
