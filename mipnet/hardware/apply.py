@@ -147,7 +147,9 @@ def prune(workload: Workload, masks: Masks, machine: Machine) -> Pruned:
         shapes = Shapes.whole(*sides)
         return Pruned(shapes, first >= 0, first, {}, {}, KeptUnits({}, {}), (), workload)
     units = kept_units(workload, unit_masks(masks))
-    parts = list(_parts(workload, units, _weight_masks(workload, masks), machine.array))
+    parts = list(
+        _parts(workload, units, _weight_masks(workload, masks, machine.array), machine.array)
+    )
     owners, rows = np.array([p.owner for p in parts]), np.array([p.sides for p in parts], np.int64)
     present = np.asarray((rows > 0).all(axis=1))
     shapes = Shapes.whole(*np.ascontiguousarray(np.maximum(rows, 1).T))
@@ -256,14 +258,16 @@ def _listed(masks: Masks) -> list[tuple[str, AnyMask]]:
     return pairs
 
 
-def _weight_masks(workload: Workload, masks: Masks) -> dict[tuple[int, int | None], WeightMask]:
+def _weight_masks(
+    workload: Workload, masks: Masks, array: str
+) -> dict[tuple[int, int | None], WeightMask]:
     """Weight masks by GEMM and block; all blocks of a GEMM are None."""
     units = unit_masks(masks)
     named = [(name, mask) for name, mask in _listed(masks) if mask is not units.get(name)]
     places = {gemm.name: i for i, gemm in enumerate(workload.rows)} if named else {}
     found: dict[tuple[int, int | None], WeightMask] = {}
     for name, listed in named:
-        mask, place = _place(workload, places, name, listed)
+        mask, place = _place(workload, places, name, listed, array)
         twice = place in found or (place[1] is not None and (place[0], None) in found)
         if twice or (place[1] is None and any(index == place[0] for index, _ in found)):
             msg = f"GEMM {name!r} has two weight masks; combine them into one"
@@ -273,7 +277,7 @@ def _weight_masks(workload: Workload, masks: Masks) -> dict[tuple[int, int | Non
 
 
 def _place(
-    workload: Workload, places: Mapping[str, int], name: str, mask: AnyMask
+    workload: Workload, places: Mapping[str, int], name: str, mask: AnyMask, array: str
 ) -> tuple[WeightMask, tuple[int, int | None]]:
     """Weight mask, in the terms of hardware, and GEMM and block that it names."""
     block: int | None = None
@@ -288,7 +292,7 @@ def _place(
         msg = f"GEMM {name!r} multiplies activations: it has no weights to mask"
         raise MaskError(msg)
     if isinstance(mask, LayerMask):
-        mask = _as_tiles(name, mask, gemm)
+        mask = _as_tiles(name, mask, gemm, array)
     if isinstance(mask, NMMask):
         return mask, (index, block)
     if block is None and gemm.blocks > 1:
@@ -302,18 +306,20 @@ def _place(
     return mask, (index, block)
 
 
-def _as_tiles(name: str, units: LayerMask, gemm: Gemm) -> TileMask:
+def _as_tiles(name: str, units: LayerMask, gemm: Gemm, array: str) -> TileMask:
+    """Folds that the tiles of a pruning mask leave empty."""
     try:
-        return TileMask.from_units(units, None if units.shape else (gemm.k, gemm.n))
+        mask = TileMask.from_units(units, None if units.shape else (gemm.k, gemm.n))
     except MaskError as error:
         msg = f"GEMM {name!r}: {error}"
         raise MaskError(msg) from error
+    return mask if mask.size == array else mask.retile(array)
 
 
 def _check_fit(name: str, mask: WeightMask, gemm: Gemm, sides: tuple[int, int], array: str) -> None:
     if isinstance(mask, TileMask) and mask.size != array:
         msg = f"GEMM {name!r}: tiles of {mask.size} do not match the {array} array; use "
-        msg += f"array={mask.size}, or mask.retile({array!r}) of the TileMask"
+        msg += f"array={mask.size}, or mask.retile({array!r})"
         raise MaskError(msg)
     if not isinstance(mask, NMMask) and mask.shape != sides:
         k, n = sides
