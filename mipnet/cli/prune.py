@@ -47,8 +47,9 @@ class Pair(click.ParamType[tuple[str, Any]]):
 @click.option("--lower", type=Numbers(), help="Lower bound of the inputs, for budgets of programs.")
 @click.option("--upper", type=Numbers(), help="Upper bound of the inputs.")
 @click.option("--data", type=FILE, help="An .npz file with X and, for methods that train, y.")
-@click.option("--scope", type=click.Choice(["layer", "global"]), default="layer",
-              help="Whether every layer keeps the fraction, or all together.")  # fmt: skip
+@click.option("--scope", type=click.Choice(["layer", "global"]),
+              help="Whether every layer keeps the fraction, or all together; as the method has "
+              "it when absent.")  # fmt: skip
 @click.option("--compensate", type=click.Choice(["none", "mean"]), default="none",
               help="Whether the mean of removed units joins the biases.")  # fmt: skip
 @click.option("--option", "options", type=Pair(), multiple=True, help="Option of the method.")
@@ -66,7 +67,7 @@ def command(
     lower: tuple[float, ...] | None,
     upper: tuple[float, ...] | None,
     data: Path | None,
-    scope: str,
+    scope: str | None,
     compensate: str,
     options: tuple[tuple[str, Any], ...],
     seed: int,
@@ -99,8 +100,8 @@ def command(
         data,
         budget=None if budget is None else budget_of(network, *budget, array, (lower, upper)),
         random_state=seed,
-        scope=scope,
         compensate=compensate,
+        **({} if scope is None else {"scope": scope}),
         **dict(options),
     )
     save_result(result, mask_path, network_path)

@@ -39,6 +39,19 @@ def test_methods_are_listed_with_needs_cost_and_source():
     assert all(m["source"] for m in found)
 
 
+@pytest.mark.parametrize(("method", "own"), [("sasp", "global"), ("magnitude", "layer")])
+def test_the_scope_is_that_of_the_method_unless_given(files, tmp_path, method, own):
+    choices = ("--scope", "layer"), ("--scope", "global")
+    for given, wanted in (((), own), (choices[0], "layer"), (choices[1], "global")):
+        done = run(
+            "prune", files / "net.npz", "--method", method, "--keep", 0.5, *given,
+            "-o", tmp_path / "mask.safetensors", "--json",
+            *(("--option", "tile=1") if method == "sasp" else ()),
+        )  # fmt: skip
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.output)["scope"] == wanted
+
+
 @pytest.mark.parametrize("method", pruners())
 def test_one_call_works_for_every_method(files, tmp_path, method):
     mask, small = tmp_path / "mask.safetensors", tmp_path / "small.npz"
