@@ -101,8 +101,7 @@ def command(
         budget=None if budget is None else budget_of(network, *budget, array, (lower, upper)),
         random_state=seed,
         compensate=compensate,
-        **({} if scope is None else {"scope": scope}),
-        **dict(options),
+        **dict(options if scope is None else (("scope", scope), *options)),
     )
     save_result(result, mask_path, network_path)
     if as_json:
