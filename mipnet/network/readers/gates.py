@@ -145,10 +145,14 @@ def _gelu(graph: Graph, name: str, gate: Value, x: Value) -> Value | None:
     """GELU of ``n``, for ``x = outer n`` and the gate ``weight (1 + f(rate n))``."""
     base, weight, shift = gate.base, _uniform(gate.scale), _uniform(gate.shift)
     outer = _uniform(x.scale)
-    if not isinstance(base, Pending) or not weight or not outer or not _close(shift, weight):
+    if not isinstance(base, Pending) or not weight or not outer:
+        return None
+    # Both functions are odd: their sign may stand in front of them.
+    sign, weight = math.copysign(1.0, weight), abs(weight)
+    if not _close(shift, weight):
         return None
     source = base.source
-    inner = _uniform(source.scale)
+    inner = sign * _uniform(source.scale)
     if not gate.straight or not inner or x.shift.any() or not _same(source, x):
         return None
     approximate: Literal["none", "tanh"]

@@ -286,7 +286,8 @@ class Value:
                     factor, added = before[0] * factor, before[1] * factor + added
                     moves = moves[:-1]
                 data = (np.asarray(factor), np.asarray(added))
-                moves = (*moves, Move("scale", value.shape, data))
+                if np.any(data[0] != 1.0) or np.any(data[1]):
+                    moves = (*moves, Move("scale", value.shape, data))
         return replace(value, scale=scale, shift=shift, moves=moves, arithmetic=name)
 
     def _beside(self, name: str, constant: Array) -> Value:

@@ -99,6 +99,14 @@ MODULES = {
     "avg pool": ((2, 5, 5), lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
     "avg pool ceil": ((2, 5, 6), lambda: nn.AvgPool2d(2, 2, ceil_mode=True)),
     "avg pool 1d": ((2, 7), lambda: nn.AvgPool1d(3, 2, 1)),
+    "rows": ((2, 5, 4), lambda: nn.MaxPool2d((2, 1))),
+    "odd stride": ((2, 5, 4), lambda: nn.MaxPool2d((1, 3), (2, 1), (0, 1), (1, 1), ceil_mode=True)),
+    "holes": ((2, 6, 5), lambda: nn.MaxPool2d(2, 1, 1, dilation=(1, 2))),
+    "columns": ((2, 5, 4), lambda: nn.AvgPool2d((1, 2), (3, 1), (0, 1), ceil_mode=True)),
+    "divisor": ((2, 5, 4), lambda: nn.AvgPool2d((3, 2), 2, 1, False, False, 5)),
+    "avg pool 3d": ((1, 4, 3, 4), lambda: nn.AvgPool3d((2, 1, 2))),
+    "adaptive rows": ((2, 6, 4), lambda: nn.AdaptiveAvgPool2d((None, 2))),
+    "adaptive 1d": ((2, 6), lambda: nn.AdaptiveMaxPool1d(3)),
     "adaptive": ((2, 6, 4), lambda: nn.AdaptiveAvgPool2d((3, 2))),
     "adaptive max": ((2, 6, 4), lambda: nn.AdaptiveMaxPool2d((None, 1))),
     "global max": ((2, 3), lambda: nn.AdaptiveMaxPool1d(1)),
@@ -308,6 +316,23 @@ def test_what_has_no_layer_is_listed_with_a_remedy():
     )
     with pytest.raises(UnsupportedError, match=r"(?s)'0'.*'reflect'.*'1'"):
         load(mirrored, input_shape=(1, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        (nn.AdaptiveAvgPool2d(2), "equal windows; use an output size that divides"),
+        (nn.AdaptiveMaxPool2d((None, 3)), "equal windows; use an output size that divides"),
+        (nn.AvgPool2d(2, ceil_mode=True, divisor_override=3), "ceil_mode=True; leave one"),
+        (nn.MaxPool2d(2, return_indices=True), "returns indices"),
+        (nn.LPPool2d(2, 2), "use a convolution, MaxPool or AvgPool"),
+    ],
+)
+def test_pooling_without_a_layer_is_refused(module, text):
+    with pytest.raises(UnsupportedError, match=text):
+        load(module, input_shape=(1, 5, 5))
+    with pytest.raises(NetworkError, match=r"above half the kernel.*; use a smaller padding"):
+        load(nn.AvgPool2d((1, 2), padding=1), input_shape=(1, 5, 5))
 
 
 def test_images_need_an_input_shape():

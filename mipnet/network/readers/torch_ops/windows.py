@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -86,7 +87,7 @@ def max_pool(  # noqa: PLR0917 - the order of torch
     return_indices: bool = False,
 ) -> Value:
     """Maximum pooling."""
-    value, kernel, strides, pads = _geometry(input, kernel_size, stride, padding)
+    value, kernel, strides, pads = _geometry(step, input, kernel_size, stride, padding, dilation)
     if return_indices:
         reason = "returns indices, which no layer gives; leave return_indices out"
         raise RefusalError(reason)
@@ -108,24 +109,41 @@ def avg_pool(  # noqa: PLR0917 - the order of torch
     divisor_override: Any = None,
 ) -> Value:
     """Average pooling."""
-    value, kernel, strides, pads = _geometry(input, kernel_size, stride, padding)
-    if divisor_override is not None:
-        reason = "overrides its divisor; scale the result instead"
+    value, kernel, strides, pads = _geometry(step, input, kernel_size, stride, padding, 1)
+    if divisor_override is not None and ceil_mode:
+        # The means of windows that reach past the padding have other divisors already.
+        reason = "overrides its divisor with ceil_mode=True; leave one of them out"
         raise RefusalError(reason)
-    return windows.avg_pool(
+    counted = bool(count_include_pad) or divisor_override is not None
+    result = windows.avg_pool(
         step.graph, step.name, value, kernel, stride=strides, pads=pads,
-        dilation=[1] * len(kernel), ceil=bool(ceil_mode), counted=bool(count_include_pad),
+        dilation=[1] * len(kernel), ceil=bool(ceil_mode), counted=counted,
     )  # fmt: skip
+    if divisor_override is None:
+        return result
+    factor = np.asarray(math.prod(kernel) / int(divisor_override))
+    return result.apply(step.name, "mul", factor)
 
 
-def _geometry(
-    input: Any, kernel_size: Sizes, stride: Sizes | None, padding: Sizes
+def _geometry(  # noqa: PLR0917 - the order of torch
+    step: Step,
+    input: Any,
+    kernel_size: Sizes,
+    stride: Sizes | None,
+    padding: Sizes,
+    dilation: Sizes,
 ) -> tuple[Value, list[int], list[int], list[int]]:
     value = computed(input)
     axes = max(len(value.shape) - 2, 1)
     kernel = spread(kernel_size, axes)
     strides = kernel if stride is None or stride == [] else spread(stride, len(kernel))
-    return value, kernel, strides, spread(padding, len(kernel)) * 2
+    pads = spread(padding, len(kernel))
+    spans = (d * (k - 1) + 1 for k, d in zip(kernel, spread(dilation, len(kernel)), strict=True))
+    if any(2 * p > span for p, span in zip(pads, spans, strict=True)):
+        msg = f"layer {step.name!r}: padding {pads} is above half the kernel {kernel}, which torch "
+        msg += "does not run; use a smaller padding"
+        raise NetworkError(msg)
+    return value, kernel, strides, pads * 2
 
 
 @reads("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
