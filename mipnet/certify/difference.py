@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.arguments import require
-from mipnet.bounds import as_region, compute_bounds
+from mipnet.bounds import Bounds, as_region, compute_bounds
 from mipnet.bounds.crown import Relaxations, refine
 from mipnet.bounds.interval import input_interval
 from mipnet.certify.correspond import corresponding
@@ -93,8 +94,9 @@ def difference_bounds(
     every rounding charged, rectifiers by
     :class:`~mipnet.certify.relu_difference.ReluDifference`, other functions of one element by their
     slopes (:class:`~mipnet.certify.slope_difference.SlopeDifference`), largest elements by
-    :class:`~mipnet.certify.max_difference.MaxDifference`. Never looser than bounding each network
-    alone.
+    :class:`~mipnet.certify.max_difference.MaxDifference`, probabilities by
+    :class:`~mipnet.certify.softmax_difference.SoftmaxDifference`. Never looser than bounding each
+    network alone.
 
     Parameters
     ----------
@@ -144,7 +146,11 @@ def difference_bounds(
         msg += f"{shapes[0][1]}, {shapes[1][1]}: there is no difference"
         raise QueryError(msg)
     where = as_region(dense, region)
-    alone = _apart(dense, other, where)
+    each = [compute_bounds(n, where, "crown") for n in (dense, other)]
+    alone = _apart(each[0], each[1])
+    known = {FIRST + name: box for name, box in each[0].intervals.items()}
+    if whole is None or whole is other:
+        known |= {SECOND + name: box for name, box in each[1].intervals.items()}
     ends, method = alone, "separate"
     # The graphs hold pruned(x) - dense(x).
     if whole is not None:
@@ -153,10 +159,10 @@ def difference_bounds(
             zero = np.zeros(dense.n_outputs)
             ends, method = Interval(zero, zero), "equal"
         else:
-            found = propagate(joint, where)
+            found = propagate(joint, where, known)
             ends, method = found.intersect(alone), "propagation"
     else:
-        ends = propagate(side_by_side(dense, other), where).intersect(alone)
+        ends = propagate(side_by_side(dense, other), where, known).intersect(alone)
     if refinement == "mip" and method != "equal":
         joint = side_by_side(dense, other)
         ends, method = _by_programs(joint, where, ends, time_limit, threads), "mip"
@@ -181,7 +187,9 @@ def _check(
         raise QueryError(msg)
 
 
-def propagate(joint: Network, region: Region) -> Interval:
+def propagate(
+    joint: Network, region: Region, known: Mapping[str, Interval] | None = None
+) -> Interval:
     """CROWN over a graph of differences, which is tightened where a rectifier is undecided.
 
     Parameters
@@ -190,6 +198,8 @@ def propagate(joint: Network, region: Region) -> Interval:
         From :func:`~mipnet.certify.joint.node_by_node` or
         :func:`~mipnet.certify.joint.side_by_side`.
     region : Region
+    known : mapping of str to Interval, optional
+        Bounds of nodes of the graph that were proven before.
 
     Returns
     -------
@@ -204,6 +214,8 @@ def propagate(joint: Network, region: Region) -> Interval:
     decisive = _deciders(joint)
     for node in joint.nodes:
         box = node.layer.interval(*(intervals[i] for i in node.inputs))
+        if known is not None and node.name in known:
+            box = box.intersect(known[node.name])
         reader = read.get(node.name)
         if reader is not None:
             before, after = (intervals[name] for name in reader.inputs[1:])
@@ -257,10 +269,10 @@ def _second(
     return pruned, pruned if fits else None, "names" if fits else "none"
 
 
-def _apart(first: Network, second: Network, region: Region) -> Interval:
+def _apart(first: Bounds, second: Bounds) -> Interval:
     """Difference of the bounds of each network."""
-    boxes = [compute_bounds(n, region, "crown").output for n in (first, second)]
-    before, after = (box.reshape((first.n_outputs,)) for box in boxes)
+    shape = (first.network.n_outputs,)
+    before, after = (bounds.output.reshape(shape) for bounds in (first, second))
     size = before.magnitude + after.magnitude
     lower = down(after.lower - before.upper, UNIT * size)
     upper = up(after.upper - before.lower, UNIT * size)

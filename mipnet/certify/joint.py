@@ -11,8 +11,9 @@ import numpy.typing as npt
 from mipnet.certify.max_difference import MaxDifference
 from mipnet.certify.relu_difference import ReluDifference
 from mipnet.certify.slope_difference import SLOPED, SlopeDifference
+from mipnet.certify.softmax_difference import SoftmaxDifference
 from mipnet.network import INPUT, Affine, Layer, Network, Node, ReLU
-from mipnet.network.layers import Add, BatchNorm, Concat, Conv, Identity, Scale
+from mipnet.network.layers import Add, BatchNorm, Concat, Conv, Identity, LogSoftmax, Scale, Softmax
 from mipnet.network.layers.diagonal import Diagonal
 from mipnet.network.layers.elementwise import Elementwise
 from mipnet.network.layers.linear import Linear
@@ -23,7 +24,7 @@ Array = npt.NDArray[np.float64]
 
 FIRST, SECOND, DIFFERENCE = "first/", "second/", "difference/"
 #: Layers that stand for the difference of two values of another layer.
-Difference = ReluDifference | SlopeDifference | MaxDifference
+Difference = ReluDifference | SlopeDifference | MaxDifference | SoftmaxDifference
 
 
 def side_by_side(first: Network, second: Network) -> Network:
@@ -163,6 +164,8 @@ def _difference_of(layer: Layer) -> Difference | None:
         return ReluDifference()
     if isinstance(layer, Maximum):
         return MaxDifference(layer)
+    if isinstance(layer, Softmax | LogSoftmax):
+        return SoftmaxDifference(layer)
     if isinstance(layer, Elementwise) and isinstance(layer, SLOPED):
         return SlopeDifference(layer)
     return None

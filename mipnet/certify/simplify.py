@@ -13,7 +13,7 @@ from mipnet.arguments import number, require
 from mipnet.bounds import as_region, compute_bounds
 from mipnet.certify.difference import propagate
 from mipnet.certify.expand import embedded
-from mipnet.certify.joint import matched, node_by_node, side_by_side
+from mipnet.certify.joint import FIRST, matched, node_by_node, side_by_side
 from mipnet.certify.merging import mergeable, merged
 from mipnet.errors import QueryError
 from mipnet.network import Affine, Interval, Layer, Network, Node, ReLU
@@ -112,11 +112,11 @@ def simplify(
     proven = compute_bounds(network, where, bounds)
     plain = _State.of(network).without(_constant_units(network, proven.intervals))
     chosen, counts = _Steps(plain, where, bounds).run()
-    difference = _proven_difference(network, chosen, where)
+    difference = _proven_difference(network, chosen, where, proven.intervals)
     scale = 1.0 + float(proven.output.magnitude.max(initial=0.0))
     if any(counts) and not difference <= tolerance * scale:
         chosen, counts = plain, (0, 0)
-        difference = _proven_difference(network, plain, where)
+        difference = _proven_difference(network, plain, where, proven.intervals)
     certificate = Certificate(
         network.fingerprint,
         chosen.network.fingerprint,
@@ -266,7 +266,7 @@ class _Steps:
         return False
 
 
-def _proven_difference(network: Network, state: _State, region: Region) -> float:
+def _proven_difference(network: Network, state: _State, region: Region, proven: Bounded) -> float:
     """Bound of the difference of any output."""
     whole = embedded(network, state.network, state.kept)
     joint = side_by_side(network, state.network)
@@ -275,4 +275,5 @@ def _proven_difference(network: Network, state: _State, region: Region) -> float
         if paired is None:
             return 0.0
         joint = paired
-    return float(propagate(joint, region).magnitude.max(initial=0.0))
+    known = {FIRST + name: box for name, box in proven.items()}
+    return float(propagate(joint, region, known).magnitude.max(initial=0.0))
