@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from planted import entries
 from torch import nn
 from torch.nn import functional
 from torch_cases import Custom, agree
@@ -173,3 +174,29 @@ def test_several_inputs_are_refused():
 
     with pytest.raises(UnsupportedError, match=r"several inputs.*x.*y"):
         load(Two())
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda s, x: x.permute(0, 3),
+        lambda s, x: torch.stack([x, x], dim=3),
+        lambda s, x: x.narrow(1, 4, 3),
+        lambda s, x: x.flatten(2),
+        lambda s, x: x.reshape(4, 4),
+        lambda s, x: x.split(0, 1)[0],
+        lambda s, x: x.mean("a"),
+        lambda s, x: functional.pad(x, (1,)),
+        lambda s, x: functional.max_pool2d(x, 0),
+        lambda s, x: x[:, 6],
+        lambda s, x: x.foo,
+        lambda s, x: x + {}["z"],
+        lambda s, x: s.forward(x),
+    ],
+)
+def test_calls_that_torch_does_not_run_are_told_in_words(forward):
+    module = Parts(forward)
+    with pytest.raises((AttributeError, KeyError, RuntimeError, TypeError, IndexError, ValueError)):
+        module(torch.ones(1, 6))
+    for entry in entries(module, input_shape=6):
+        assert "Traceback" not in entry

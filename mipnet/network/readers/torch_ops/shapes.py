@@ -42,7 +42,7 @@ def flatten(step: Step, input: Any, start_dim: int = 0, end_dim: int = -1) -> Va
     """Several axes as one."""
 
     def change(a: Numbers) -> Numbers:
-        first, last = start_dim % max(a.ndim, 1), end_dim % max(a.ndim, 1)
+        first, last = (int(np.arange(max(a.ndim, 1))[d]) for d in (start_dim, end_dim))
         return a.reshape(*a.shape[:first], -1, *a.shape[last + 1 :])
 
     return computed(input).view(step.name, change)
@@ -101,7 +101,8 @@ def _permute(step: Step, input: Any, *dims: Any, **options: Any) -> Value:
     value = computed(input)
     if value.lost:
         return value.unknown
-    return value.transpose(step.name, [d % len(value.shape) for d in whole(order, "permutes by")])
+    axes = whole(order, "permutes by")
+    return value.transpose(step.name, [axis_of(step.name, value, d, batch=True) for d in axes])
 
 
 @reads("movedim", "moveaxis", alias=True)
@@ -131,7 +132,7 @@ def _stack(step: Step, tensors: Sequence[Any], dim: int = 0) -> Value:
     first = next(t for t in tensors if isinstance(t, Value))
     if first.lost:
         return first.unknown
-    axis = dim % (len(first.shape) + 1)
+    axis = axis_of(step.name, first.view(step.name, lambda a: a[None]), int(dim), batch=True)
     if axis == 0 and first.batched:
         raise RefusalError(BATCH)
     parts: list[Value | Array] = [
@@ -171,7 +172,17 @@ def _split(step: Step, input: Any, split_size_or_sections: Any, dim: int = 0) ->
 
 @reads("narrow", alias=True)
 def _narrow(step: Step, input: Any, dim: int, start: int, length: int) -> Value:
-    return computed(input).slice(step.name, int(dim), int(start), int(start) + int(length))
+    value = computed(input)
+    if not value.lost:
+        n = value.shape[axis_of(step.name, value, int(dim), batch=True)]
+        if not 0 <= start % n <= start % n + length <= n:
+            msg = (
+                f"layer {step.name!r}: {length} elements from {start} on are not within {n}; give "
+            )
+            msg += "places that it has"
+            raise NetworkError(msg)
+        start %= n
+    return value.slice(step.name, int(dim), int(start), int(start) + int(length))
 
 
 @reads("select", alias=True)
