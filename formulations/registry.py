@@ -51,6 +51,9 @@ class Formulation(ABC):
     ) -> AffineForm:
         """Append ``y = max(0, form)`` for forms with ``lower < 0 < upper``.
 
+        Every new column needs a definition (:meth:`Program.define`, :meth:`Program.tie`), which
+        completes points for start vectors and replays.
+
         Parameters
         ----------
         program : Program

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import pyomo.environ as pyo
 from pyomo.core.base.block import BlockData, IndexedBlock
 
-from mipnet.embedding.inputs import Plug
+from mipnet.embedding.inputs import Plug, reach
 from mipnet.embedding.users import refuse_users
 from mipnet.errors import EmbeddingError
 
@@ -107,22 +108,29 @@ class EmbeddedBlockData(BlockData):  # type: ignore[misc]
         Returns
         -------
         list of int
-            Inputs whose variable is fixed outside the range, or has wider bounds than it had
-            when the block was built.
+            Inputs whose variable or expression is fixed outside the range, or may now go beyond
+            where it could go when the block was built.
         """
         known = self.held()
         low, high = known.promised_lower.tolist(), known.promised_upper.tolist()
         found = []
-        for i, var in enumerate(self.inputs.values()):
-            if var.fixed and var.value is not None:
-                wide = not known.lower[i] <= var.value <= known.upper[i]
+        for i in range(len(self.inputs)):
+            given = self.given(i)
+            if isinstance(given, Real):
+                continue
+            least, most = reach(given)
+            if least == most:
+                wide = not known.lower[i] <= least <= known.upper[i]
             else:
-                lower, upper = var.bounds
-                wide = (lower is None or lower < low[i]) and low[i] > -np.inf
-                wide |= (upper is None or upper > high[i]) and high[i] < np.inf
+                wide = -np.inf < low[i] and least < low[i]
+                wide |= high[i] < np.inf and most > high[i]
             if wide:
                 found.append(i)
         return found
+
+    def given(self, i: int) -> Any:
+        """Variable, expression or number of an input: what the user gave, or the block's own."""
+        return self.inputs[i] if self.sources[i] is None else self.sources[i]
 
     def _add_inputs(self, plugs: list[Plug], low: Array, high: Array) -> None:
         """Take the inputs, and make variables within a range where the block needs its own."""

@@ -122,9 +122,10 @@ class Embedder:
             self._ranked = same_order(network) if options.order_only else network
         else:
             self._ranked = _classes(same_order(network))
-            n = self._ranked.n_outputs
-            if not 1 <= options.top_k < n:
-                msg = f"top_k must be between 1 and {n - 1} of {n} outputs, not {options.top_k}"
+            n, count = self._ranked.n_outputs, options.top_k
+            whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+            if not (whole and 1 <= count < n):
+                msg = f"top_k must be a number between 1 and {n - 1} of {n} outputs, not {count!r}"
                 raise EmbeddingError(msg)
         self._known: dict[tuple[bytes, bytes], Embedded] = {}
 
@@ -142,7 +143,7 @@ class Embedder:
         key = box.lower.tobytes(), box.upper.tobytes()
         if key not in self._known:
             self._known[key] = self._over(box)
-        own = np.array([p.own for p in plugs])
+        own = np.array([p.source is None for p in plugs])
         return replace(
             self._known[key],
             promised_lower=np.where(own, box.lower, [p.lower for p in plugs]),

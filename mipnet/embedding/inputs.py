@@ -198,21 +198,31 @@ def _plug(position: int, source: Any, *, taken: bool) -> Plug:
                 low = source.value if low is None else low
                 high = source.value if high is None else high
             return Plug(source, taken, _number(low, -np.inf), _number(high, np.inf))
-        low, high = _expression_bounds(source)
+        low, high = _expression_bounds(source, ignore_fixed=True)
     except (TypeError, ValueError, AttributeError) as error:
         msg = f"input {position} ({source}) has unusable bounds: {error}"
         raise EmbeddingError(msg) from error
     return Plug(source, True, low, high)
 
 
-def _expression_bounds(source: Any) -> tuple[float, float]:
+def reach(source: Any) -> tuple[float, float]:
+    """Range that the model leaves a variable or expression now; one value where it is fixed."""
+    if source.is_fixed() and (value := pyo.value(source, exception=False)) is not None:
+        return float(value), float(value)
+    if source.is_variable_type():
+        low, high = source.bounds
+        return _number(low, -np.inf), _number(high, np.inf)
+    return _expression_bounds(source, ignore_fixed=False)
+
+
+def _expression_bounds(source: Any, *, ignore_fixed: bool) -> tuple[float, float]:
     """Interval bounds of an expression, widened to cover their rounding.
 
     Parameters may change after the block was built, so an expression without variables has none.
     """
     if not source.is_potentially_variable():
         return -np.inf, np.inf
-    low, high = compute_bounds_on_expr(source, ignore_fixed=True)
+    low, high = compute_bounds_on_expr(source, ignore_fixed=ignore_fixed)
     lower, upper = _number(low, -np.inf), _number(high, np.inf)
     return lower - 1e-12 * (1.0 + abs(lower)), upper + 1e-12 * (1.0 + abs(upper))
 

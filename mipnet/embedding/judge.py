@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mipnet.embedding.base_block import REPLAY_TOLERANCE, EmbeddedBlockData
 from mipnet.embedding.compile import CompiledModel
+from mipnet.embedding.inputs import reach
 from mipnet.errors import SolverError
 from mipnet.solver import Solution, Status
 
@@ -111,8 +112,9 @@ def _widening(block: EmbeddedBlockData) -> Iterator[str]:
     if not widened:
         return
     i = widened[0]
-    var, region = block.inputs[i], block.held()
-    now = f"= {var.value}" if var.fixed else f"in [{var.lb}, {var.ub}]"
+    given, region = block.given(i), block.held()
+    least, most = reach(given)
+    now = f"= {least:g}" if least == most else f"in [{least:g}, {most:g}]"
     what = f"{block.name}: {len(widened)} input(s) may leave the region it was built for, "
-    what += f"first {var.name} {now}, built for [{region.lower[i]}, {region.upper[i]}]; "
+    what += f"first {given} {now}, built for [{region.lower[i]}, {region.upper[i]}]; "
     yield what + "the model stays within that region: rebuild() the block to widen it"

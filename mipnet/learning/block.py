@@ -76,7 +76,7 @@ def written(
     arrays = program.freeze()
     holds = region.needs_bounds or lower is not None or upper is not None
     if holds:
-        own = np.array([p.own for p in plugs])
+        own = np.array([p.source is None for p in plugs])
         held = Held(
             low,
             high,

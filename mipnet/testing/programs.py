@@ -128,12 +128,26 @@ def _encoded(task: _Task, choice: Choice, where: Where) -> Encoding:
         )
 
 
+def _undefined(encoding: Encoding) -> str:
+    """Say which columns a forward pass leaves at zero, because nothing tells how they follow."""
+    program = encoding.program
+    known = np.concatenate([encoding.inputs, *(d.columns for d in program.definitions)])
+    missing = np.setdiff1d(np.arange(program.n_columns), known)
+    if not missing.size:
+        return ""
+    some = ", ".join(map(str, missing[:5])) + (", ..." if missing.size > 5 else "")
+    return (
+        f"; columns {some} have no definition: program.define(columns, form, rule) gives them one"
+    )
+
+
 def _contains(encoding: Encoding, task: _Task, where: Where) -> None:
     arrays = encoding.arrays()
     for x, y in zip(task.samples[:40], task.outputs, strict=False):
         full = encoding.complete(x)
         over = arrays.violation(full)
-        where.demand(over <= 1e-7, f"a forward pass breaks the program by {over:.3g} at {x}")
+        what = f"a forward pass breaks the program by {over:.3g} at {x}"
+        where.demand(over <= 1e-7, what + _undefined(encoding))
         where.near(encoding.output.evaluate(full), y, f"output forms at {x}", 1e-7)
 
 

@@ -161,6 +161,7 @@ def test_a_refused_rebuild_changes_nothing(make_net):
         "3 inputs": lambda: m.nn.rebuild(make_net(3, 2, 1)),
         "has 1 outputs, the network 2": lambda: m.nn.rebuild(make_net(2, 2, 2)),
         "top_k must be": lambda: m.nn.rebuild(top_k=3),
+        "not 1.5": lambda: m.nn.rebuild(top_k=1.5),
     }
     for message, act in refusals.items():
         with pytest.raises(EmbeddingError, match=message):
@@ -335,3 +336,42 @@ def test_an_output_can_be_made_the_largest(make_net):
 def test_marks_out_of_range(make_net, count):
     with pytest.raises(EmbeddingError, match="between 1 and 3 of 4"):
         model_with(classifier(make_net), top_k=count)
+
+
+@pytest.mark.filterwarnings("default::mipnet.errors.MipnetWarning")
+@pytest.mark.parametrize("change", ["bound", "parameter", "fixed"])
+def test_expressions_that_reach_further_than_before_are_said(change):
+    net = Network.sequential([Affine(np.ones((1, 2)), np.zeros(1))])
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(range(2), bounds=(0, 1))
+    m.p = pyo.Param(initialize=2.0, mutable=True)
+    m.nn = NetworkBlock(net, [m.x[0], m.p * m.x[1]])
+    m.goal = pyo.Objective(expr=m.nn.outputs[0], sense=pyo.maximize)
+    assert m.nn.widened_inputs() == []
+    assert solve(m).warnings == ()
+    if change == "bound":
+        m.x[1].setub(3)
+    elif change == "parameter":
+        m.p.set_value(6)
+    else:
+        m.x[1].fix(2.5)
+    assert m.nn.widened_inputs() == [1]
+    with pytest.warns(MipnetWarning, match=r"first p\*x\[1\] .*built for"):
+        found = solve(m)
+    assert change == "fixed" or found.objective == pytest.approx(3.0)
+    m.x[1].unfix()
+    m.nn.rebuild()
+    assert m.nn.widened_inputs() == []
+    most = {"bound": 7.0, "parameter": 7.0, "fixed": 3.0}[change]
+    assert solve(m).objective == pytest.approx(most)
+
+
+def test_an_expression_fixed_within_its_range_is_no_surprise():
+    net = Network.sequential([Affine(np.ones((1, 2)), np.zeros(1))])
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(range(2), bounds=(0, 1))
+    m.nn = NetworkBlock(net, [m.x[0], 2.0 * m.x[1] - m.x[0]])
+    m.x[1].fix(0.25)
+    assert m.nn.widened_inputs() == []
+    m.x[0].fix(1.0)
+    assert m.nn.widened_inputs() == []
