@@ -1,5 +1,7 @@
 """Units of a compacted network are found from its weights, and bounded as with the mask."""
 
+import itertools
+
 import numpy as np
 import pytest
 from graph_cases import masked_graphs
@@ -10,6 +12,7 @@ import mipnet
 from mipnet.certify import difference_bounds
 from mipnet.certify.correspond import corresponding
 from mipnet.certify.expand import embedded
+from mipnet.certify.joint import side_by_side
 from mipnet.network import INPUT, Affine, Flatten, Network, Node, ReLU
 from mipnet.network.layers import Add, BatchNorm, Concat, Conv, MaxPool, Scale, Softmax
 from mipnet.pruning import Mask, apply, compact, prune, units_of
@@ -263,3 +266,34 @@ def test_several_terms_and_a_shift_are_embedded():
     np.testing.assert_allclose(found.lower, same.lower, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found.upper, same.upper, rtol=1e-6, atol=1e-9)
     holds(found, net, small, 0.3, 0.4)
+
+
+@pytest.mark.parametrize("gone", [{"inner": [0, 2]}, {"inner": []}, {"stem": [1], "inner": [1, 2]}])
+def test_the_ends_that_programs_find_lie_within_and_are_met(gone):
+    """A tiny residual network: branch and bound, with points that are replayed."""
+    rng = np.random.default_rng(11)
+    nodes = (
+        Node("stem", Affine(rng.normal(size=(3, 2)), rng.normal(size=3)), (INPUT,)),
+        Node("relu", ReLU(), ("stem",)),
+        Node("inner", Affine(rng.normal(size=(4, 3)), rng.normal(size=4)), ("relu",)),
+        Node("inner_relu", ReLU(), ("inner",)),
+        Node("back", Affine(rng.normal(size=(3, 4)), rng.normal(size=3)), ("inner_relu",)),
+        Node("sum", Add(), ("relu", "back")),
+        Node("last", ReLU(), ("sum",)),
+        Node("top", Affine(rng.normal(size=(2, 3)), rng.normal(size=2)), ("last",)),
+    )
+    net = Network(nodes, (2,))
+    small = compact(net, Mask.from_kept(net, gone))
+    box = mipnet.Box(-np.ones(2), np.ones(2))
+    found = difference_bounds(net, small, box)
+    closed = difference_bounds(net, small, box, refinement="mip", time_limit=60)
+    assert (found.units, closed.method, closed.units) == ("weights", "mip", "weights")
+    joint = side_by_side(small, net)  # net(x) - small(x)
+    for k, sign in itertools.product(range(2), (1.0, -1.0)):
+        objective = sign * np.eye(2)[k]
+        best = mipnet.minimize(joint, objective, box)
+        apart = sign * (net(best.point) - small(best.point))[k]
+        ends = [sign * end[k] for end in ((found.lower, closed.lower) if sign > 0.0 else
+                                          (found.upper, closed.upper))]  # fmt: skip
+        assert ends[0] <= ends[1] <= apart + 1e-9
+        assert apart - ends[1] <= 1e-3
