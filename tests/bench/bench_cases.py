@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,42 @@ def records(folder: Path, name: str = "cells") -> dict[str, dict[str, Any]]:
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted((folder / name).glob("*.json"))
     }
+
+
+def toml_text(document: dict[str, Any]) -> str:
+    """Document as TOML, every key and every entry of a list on a line of its own."""
+    lines: list[str] = []
+    sections = [(name, value) for name, value in document.items() if not _inline(name, value)]
+    lines += [f"{_key(k)} = {_value(v)}" for k, v in document.items() if _inline(k, v)]
+    for name, value in sections:
+        nested = value.items() if name in {"data", "networks"} else ()
+        tables = [(f"[{_key(name)}.{_key(n)}]", table) for n, table in nested]
+        if isinstance(value, list):
+            tables = [(f"[[{_key(name)}]]", table) for table in value]
+        for header, table in tables or [(f"[{_key(name)}]", value)]:
+            lines += [header, *(f"{_key(k)} = {_value(v)}" for k, v in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _inline(name: str, value: Any) -> bool:
+    """Whether the value of a section is written behind a sign of equality."""
+    if isinstance(value, list):
+        return not value or not all(isinstance(v, dict) for v in value)
+    nested = name in {"data", "networks"} and isinstance(value, dict)
+    return not isinstance(value, dict) or (
+        nested and not all(isinstance(v, dict) for v in value.values())
+    )
+
+
+def _key(name: str) -> str:
+    return json.dumps(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ",".join(f"\n{_value(v)}" for v in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, float):
+        return repr(value)
+    return value.isoformat() if isinstance(value, date) else json.dumps(value)

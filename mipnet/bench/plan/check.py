@@ -78,10 +78,17 @@ class Faults:
     def rows(self, document: Mapping[str, Any], key: str) -> list[Table]:
         """Sections ``[[key]]``."""
         rows = document.get(key, [])
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        if not isinstance(rows, list):
             self.add((key,), f"{key} must be a list of tables: write [[{key}]]")
             return []
-        return [Table(self, (key, i), row, f"[[{key}]]") for i, row in enumerate(rows)]
+        tables = []
+        for i, row in enumerate(rows):
+            if isinstance(row, dict):
+                tables.append(Table(self, (key, i), row, f"[[{key}]]"))
+            else:
+                message = f"{key} must be a list of tables, not {reprlib.repr(row)}"
+                self.add((key, i), f"{message}: write [[{key}]]")
+        return tables
 
 
 class Table:
@@ -187,6 +194,11 @@ class Table:
     def meant(self, key: str) -> bool:
         """Whether a key is there, if misspelt; to be asked when all keys have been taken."""
         return key in self.values or key in self._misspelt()
+
+    @property
+    def lacks(self) -> bool:
+        """Whether a key that has to be given is missing."""
+        return bool(self._missing)
 
     def close(self) -> None:
         """Every key not asked for is unknown; keys that are missing are told."""

@@ -14,6 +14,17 @@ def positive(value: float | None) -> str:
     return "" if good else f"must be above 0 and finite, not {value!r}"
 
 
+def up_to(most: float) -> Callable[[float | None], str]:
+    """Check a number that has to be above 0, and no more than what can be asked of a system."""
+
+    def wrong(value: float | None) -> str:
+        if value is not None and most < value < math.inf:
+            return f"must be at most {most:g}, not {value!r}"
+        return positive(value)
+
+    return wrong
+
+
 def seed(value: int) -> str:
     """Check a seed."""
     return "" if 0 <= value < 2**31 else f"must lie in 0..{2**31 - 1}, not {value!r}"

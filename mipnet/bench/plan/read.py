@@ -12,7 +12,7 @@ from typing import Any
 from formulations import formulation, formulations
 from mipnet.bench.errors import Fault, PlanError
 from mipnet.bench.plan.check import Faults, Table
-from mipnet.bench.plan.checks import named, positive
+from mipnet.bench.plan.checks import named, positive, up_to
 from mipnet.bench.plan.checks import seed as seed_check
 from mipnet.bench.plan.lines import line_numbers
 from mipnet.bench.plan.model import Limits, Plan, RunSpec, SolverSpec
@@ -27,6 +27,8 @@ from mipnet.bounds import METHODS
 
 #: joblib backends a plan may name.
 BACKENDS = ("loky", "dask", "ray")
+#: What a plan may ask for: seconds (three years), megabytes, cells at once.
+LONGEST, MOST_MEMORY, MOST_JOBS = 1e8, 1e9, 1e5
 #: Options of each that a plan may give: of joblib, of the cluster, of tasks sent there.
 _BACKEND_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "any": {"verbose": int, "temp_folder": str, "max_nbytes": int | str, "mmap_mode": str},
@@ -186,13 +188,13 @@ def _solvers(faults: Faults, document: dict[str, Any]) -> tuple[SolverSpec, ...]
 def _limits(faults: Faults, document: dict[str, Any]) -> Limits:
     given = faults.table(document, "limits")
     usual = Limits()
-    time = given.take("time", float, usual.time, check=positive)
+    time = given.take("time", float, usual.time, check=up_to(LONGEST))
     limits = Limits(
         time=time,
         # Solvers overrun their limit in presolve or at the root; more than this is no overrun.
-        wall=given.take("wall", float, 1.2 * (time or usual.time) + 30.0, check=positive),
-        prune_wall=given.take("prune_wall", float, usual.prune_wall, check=positive),
-        memory_mb=given.take("memory_mb", int, usual.memory_mb, check=positive),
+        wall=given.take("wall", float, 1.2 * (time or usual.time) + 30.0, check=up_to(LONGEST)),
+        prune_wall=given.take("prune_wall", float, usual.prune_wall, check=up_to(LONGEST)),
+        memory_mb=given.take("memory_mb", int, usual.memory_mb, check=up_to(MOST_MEMORY)),
     )
     given.close()
     if limits.wall < limits.time and given.values.get("time", usual.time) == limits.time:
@@ -202,7 +204,7 @@ def _limits(faults: Faults, document: dict[str, Any]) -> Limits:
 
 def _run(faults: Faults, document: dict[str, Any]) -> RunSpec:
     given = faults.table(document, "run")
-    jobs = given.take("jobs", int, 1, check=positive)
+    jobs = given.take("jobs", int, 1, check=up_to(MOST_JOBS))
     backend = given.take("backend", str, "loky", check=named("backend", BACKENDS))
     shuffle = given.take("shuffle", bool, True)
     options: dict[str, Any] = {}

@@ -199,7 +199,7 @@ def _problems(
     if cls.needs_data and bare and not table.meant("data"):
         table.fault(f"kind {kind!r} needs data, which {', '.join(bare)} have not", "kind")
     # What stands in for a value that was refused is not worth a second look.
-    clean = len(table.faults.found) == before
+    clean = len(table.faults.found) == before and not table.lacks
     table.close()
     asked = [n for n in networks if n.name in (chosen or {n.name})]
     for options, tag in combinations:
