@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 Kind = Literal["network", "mask", "cost", "solve"]
@@ -103,8 +103,8 @@ class Task:
         return f"{self.kind} {' '.join(parts)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
+        """Plain data, not copied."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:

@@ -43,6 +43,44 @@ def place(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "p"))
 
 
+REAL = """
+[plan]
+name = "real"
+[networks.tiny]
+file = "tiny.npz"
+data = "wine"
+[[masks]]
+method = "magnitude"
+keep = 0.5
+[[problems]]
+kind = "adversarial"
+radius = 0.2
+items = 2
+[[problems]]
+kind = "maximize"
+[[hardware]]
+array = "4x4"
+[limits]
+time = 10
+"""
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory, nursery: None) -> Path:
+    """Results with one of everything."""
+    del nursery
+    place = tmp_path_factory.mktemp("real")
+    tiny(place / "tiny.npz", widths=(13, 6, 6, 3))
+    assert run(plan_file(place, REAL), place / "r").ok
+    return place / "r"
+
+
+@pytest.fixture
+def whole(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of them that may be spoilt."""
+    return Path(shutil.copytree(real, tmp_path_factory.mktemp("whole") / "r"))
+
+
 def mark(folder: Path, task_id: str, **parts: Any) -> Path:
     """Write a marker as a worker does."""
     about = {"pid": os.getpid(), "node": node(), "started": "2024-01-01T00:00:00Z", "name": task_id}
@@ -211,6 +249,89 @@ kind = "nap"
         (about.parent / "targets.npy").write_bytes(b"")
         assert any("is written again" in note for note in run(plan, folder).notes)
         assert run(plan, folder).notes == []
+
+
+#: A file that needs nothing but itself: what a crash, or an editor, leaves of it.
+CUT = (b"", b"\xff\xfe", b"null", b"[1]", b'"x"', b"NaN", b"[" * 100_000)
+#: Values of a wrong type for any part of a record.
+WRONG: tuple[Any, ...] = (None, [1], {"a": [None]}, 10**40, True)
+
+
+def everything(folder: Path, *, report: bool = True) -> tuple[list[str], int]:
+    """Ask a folder all there is to ask: what it says, and how many cells it has."""
+    said = list(status(folder).damaged)
+    results = load(folder)
+    said += results.notes
+    if report:
+        build_report(results)
+        compare(results, results)
+    return said, len(results.cells)
+
+
+class TestEveryFile:
+    def test_cut_short(self, whole: Path) -> None:
+        for path in sorted(whole.rglob("*.json")):
+            if path.name in {"plan.json", "about.json"}:
+                continue
+            content = path.read_bytes()
+            for cut in (*CUT, content[: len(content) // 2]):
+                path.write_bytes(cut)
+                said, _ = everything(whole)
+                assert any(path.name in line for line in said), (path, cut[:20])
+            path.write_bytes(content)
+        assert everything(whole) == ([], 6)
+
+    def test_wrong_parts_of_records(self, whole: Path) -> None:
+        """Either the record is as good as before, or it is named; never a traceback."""
+        kinds: dict[str, Path] = {}
+        for name in ("artefacts", "costs", "cells"):
+            for path in sorted((whole / name).glob("*.json")):
+                kinds.setdefault(json.loads(path.read_bytes())["kind"], path)
+        for path in kinds.values():
+            content = path.read_bytes()
+            record = json.loads(content)
+            spoilt: list[dict[str, Any]] = []
+            for k, (part, value) in enumerate(record.items()):
+                spoilt += [{**record, part: WRONG[i % len(WRONG)]} for i in (k, k + 2)]
+                inner = value if isinstance(value, dict) else {}
+                for i, name in enumerate(list(inner)[::2]):
+                    spoilt.append({**record, part: {**inner, name: WRONG[(k + i) % len(WRONG)]}})
+            for k, odd in enumerate(spoilt):
+                path.write_text(json.dumps(odd), encoding="utf-8")
+                said, cells = everything(whole, report=k % 8 == 0)
+                named = any(path.name in line for line in said)
+                assert named == (cells < 6) or path.parent.name != "cells", odd
+            path.write_bytes(content)
+
+    def test_tables(self, whole: Path, tmp_path: Path) -> None:
+        pa = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        collect([whole])
+        collect([whole], tmp_path)
+        for place in (whole, tmp_path):
+            for path in sorted(place.glob("*.parquet")):
+                content = path.read_bytes()
+                table = parquet.read_table(path)
+                for cut in (*CUT[:3], content[: len(content) // 2]):
+                    path.write_bytes(cut)
+                    self.told(place, path)
+                for column in table.column_names[::9]:
+                    odd = pa.array([[{"a": 1}]] * len(table))
+                    at = table.column_names.index(column)
+                    parquet.write_table(table.set_column(at, column, odd), path)
+                    self.told(place, path)
+                path.write_bytes(content)
+
+    @staticmethod
+    def told(place: Path, path: Path) -> None:
+        """With the records beside it they are read instead, else the table is refused by name."""
+        if (place / "cells").exists():
+            said, cells = everything(place, report=False)
+            assert any(path.name in line for line in said)
+            assert cells == 6
+        else:
+            with pytest.raises(StoreError, match=path.name):
+                load(place)
 
 
 def test_notes_that_cannot_be_read_are_said(place: Path) -> None:

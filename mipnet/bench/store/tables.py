@@ -263,7 +263,11 @@ def _complete(table: Any, columns: Sequence[Column]) -> Any:
                 raise TypeError(msg)
             table = table.set_column(at, column.name, table.column(at).cast(kind))
     known = [column.name for column in columns]
-    return table.select([*known, *(n for n in table.column_names if n not in known)])
+    extra = [name for name in table.column_names if name not in known]
+    for name in extra:
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, name, table.column(at).cast(arrow.float64()))
+    return table.select([*known, *extra])
 
 
 def _types(arrow: Any) -> dict[str, Any]:

@@ -69,8 +69,13 @@ def wrong_value(record: Mapping[str, Any]) -> str:
     machine = record["run"].get("machine")
     if not isinstance(machine, dict | None):
         return f"run.machine must be a table, not {_short(machine)}"
+    result, columns = record["result"], _RESULTS[record["kind"]]
+    if record["kind"] == "cost":
+        # Further numbers of the hardware model become columns too.
+        extra = (n for n, v in result.items() if isinstance(v, int | float) and n not in columns)
+        columns = {**dict.fromkeys(extra, "float"), **columns}
     parts = (
-        ("result", record["result"], _RESULTS[record["kind"]]),
+        ("result", result, columns),
         ("labels", record["labels"], _LABELS),
         ("process", record["process"], _PROCESS),
         ("run", record["run"], _RUN),
