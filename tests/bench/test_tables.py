@@ -206,11 +206,16 @@ class TestFiles:
         collect([folder], tmp_path / "t")
         path = tmp_path / "t" / "cells.parquet"
         table = parquet.read_table(path)
-        parquet.write_table(table.drop_columns(["regret", "peak_memory_mb", "jobs"]), path)
+        parquet.write_table(
+            table.drop_columns(["regret", "peak_memory_mb", "jobs", "solved"]), path
+        )
         found = load(tmp_path / "t").cells
         assert list(found.columns) == [c.name for c in CELLS]
         assert found[["regret", "peak_memory_mb", "jobs"]].isna().all(axis=None)
         assert found["jobs"].dtype == "Int64"
+        # What follows from other columns is filled in.
+        assert found["solved"].tolist() == [True]
+        assert compare(load(tmp_path / "t"), load(tmp_path / "t")).ok
 
     @pytest.mark.parametrize(
         ("change", "message"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mipnet.bench.errors import StoreError
+from mipnet.bench.problems.base import SOLVED
 from mipnet.bench.store.collect import Collection, gather
 from mipnet.bench.store.demo_tables import is_demo, read_demo
 from mipnet.bench.store.files import write_bytes
@@ -190,6 +191,9 @@ def _read_tables(folder: Path) -> Results:
             frames[name] = _frame(_complete(parquet.read_table(path), columns))
         except _ARROW_ERRORS as error:
             raise StoreError(_unreadable(path, error)) from error
+    cells = frames["cells"]
+    answered = cells["status"].isin(SOLVED).astype(cells["solved"].dtype)
+    frames["cells"] = cells.assign(solved=cells["solved"].fillna(answered))
     return _bundle(
         frames,
         plan=about.get("plan", {}),
