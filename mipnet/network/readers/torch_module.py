@@ -115,6 +115,8 @@ def _walked(walk: TorchWalk, item: Shape | None) -> tuple[TorchWalk, Any]:
     if second.early is not None:
         # What follows a wrong guess tells nothing.
         told = str(second.early).split("; ", maxsplit=1)[0]
+        if any(entry.text.startswith(told) for entry in walk.complaints.entries):
+            return walk, value
         msg = f"{told} (the input was taken as a vector of {size}); give input_shape="
         walk.complaints.fault(NetworkError(msg))
         return walk, value

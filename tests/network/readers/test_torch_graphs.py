@@ -179,6 +179,9 @@ FORWARDS = {
         0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * torch.pow(x, 3))))
     ),
     "maximum": lambda s, x: torch.maximum(s.a(x)[:, :2], x) + torch.minimum(x, s.w[:2]),
+    "extremes": lambda s, x: (
+        x.max(dim=3).values - torch.min(x, 2)[0] + x.max(-1, True)[0].squeeze(3)
+    ),
     "clamps": lambda s, x: x.clamp(min=0) - x.clamp(-1, 0.5) + x.clamp_max(0.3) + f.hardtanh(x),
     "softmaxes": lambda s, x: f.softmax(x, 1) + x.log_softmax(dim=-1),
     "functional": lambda s, x: f.leaky_relu(f.conv2d(x, s.k, padding=1, stride=2), 0.2),
@@ -349,3 +352,13 @@ def test_the_layers_of_modules_are_those_of_the_package():
         net = load(Parts(FORWARDS[name]), input_shape=(2, 3, 3))
         kinds |= {n.layer.kind for n in net.nodes}
     assert set(LAYERS) - kinds <= {"Affine", "Identity", "Transpose", "Scale"}
+
+
+def test_a_damaged_weight_is_told_once():
+    module = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    with torch.no_grad():
+        module[0].weight[1, 0] = math.nan
+    with pytest.raises(
+        NetworkError, match=r"^torch Sequential: weight of '0': .*first at \[1, 0\]; [^;]*$"
+    ):
+        load(module)

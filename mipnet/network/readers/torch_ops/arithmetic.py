@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mipnet.network.readers import gates
-from mipnet.network.readers.combine import relu
+from mipnet.network.readers.combine import reduced, relu
 from mipnet.network.readers.torch_ops.step import Step, computed, reads
 from mipnet.network.readers.values import Operation, RefusalError, Value
 
@@ -79,7 +79,38 @@ def _erf(step: Step, input: Any) -> Value:
     return gates.error_function(step.graph, step.name, computed(input))
 
 
-@reads("maximum", "max")
+class Extreme(NamedTuple):
+    """What torch returns for an extreme over an axis; where it was found is not read."""
+
+    values: Value
+    indices: None = None
+
+
+def _over_axis(step: Step, input: Any, axis: int, kind: str, *, keep: bool) -> Extreme:
+    return Extreme(reduced(step.graph, step.name, computed(input), [axis], keep=keep, kind=kind))
+
+
+@reads("max")
+def _max(
+    step: Step, input: Any, other: Any = None, keepdim: bool = False, *, dim: int | None = None
+) -> Any:
+    axis = other if isinstance(other, int) else dim
+    if axis is None:
+        return _maximum(step, input, other)
+    return _over_axis(step, input, axis, "max", keep=keepdim)
+
+
+@reads("min")
+def _min(
+    step: Step, input: Any, other: Any = None, keepdim: bool = False, *, dim: int | None = None
+) -> Any:
+    axis = other if isinstance(other, int) else dim
+    if axis is None:
+        return _minimum(step, input, other)
+    return _over_axis(step, input, axis, "min", keep=keepdim)
+
+
+@reads("maximum")
 def _maximum(step: Step, input: Any, other: Any = None) -> Value:
     """``max(a, b) = b + relu(a - b)``."""
     first, second = _pair(input, other)
@@ -91,7 +122,7 @@ def _maximum(step: Step, input: Any, other: Any = None) -> Value:
     return relu(graph, name, first.apply(name, "sub", least)).apply(name, "add", least)
 
 
-@reads("minimum", "min")
+@reads("minimum")
 def _minimum(step: Step, input: Any, other: Any = None) -> Value:
     """``min(a, b) = a - relu(a - b)``."""
     first, second = _pair(input, other)
