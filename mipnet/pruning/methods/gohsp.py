@@ -37,9 +37,10 @@ class GOHSP(Pruner):
        manner of ADMM. Once an epoch, :math:`Z` becomes :math:`W + U` without the groups (incoming
        weights, bias, outgoing weights) of the units out of favour,
        :math:`U \mathrel{+}= W - Z`, and :math:`\rho` grows. In favour are, at first, the best
-       ranked; then the units of largest group norm times soft weight. The soft weight of a unit
-       out of favour falls from 1 to 0 along the epochs, and what it hands on is multiplied by it;
-       it is 1 for the others. So the ranking guides, and does not decide for good.
+       ranked; then the units of largest group norm times soft weight. The soft weight of the best
+       ranked is 1; that of the others falls from 1 to 0 along the epochs, and what they hand on is
+       multiplied by it. So the ranking has the last word, and weights of other units may serve
+       until then.
     3. Units out of favour are removed, the rest is fine-tuned.
 
     Parameters
@@ -54,8 +55,8 @@ class GOHSP(Pruner):
     keep_rank : {"high", "low"}
         A unit much like others may matter or be replaceable.
     guide : {"soft", "hard", "none"}
-        Soft weights as above; 0 at once, so that the ranking decides; or 1 throughout, so that it
-        gives the start and norms decide.
+        Soft weights as above; 0 at once; or 1 throughout, so that the ranking gives the start and
+        norms decide.
     rho, growth : float
         Weight of the pull towards :math:`Z`, and its factor after every epoch.
     samples : int or None

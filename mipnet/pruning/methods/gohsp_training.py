@@ -29,7 +29,7 @@ class Sparsity:
     ----------
     network : Network
     kept : mapping of str to array of int
-        Units in favour at first; every layer keeps as many.
+        Best ranked units; every layer keeps as many.
     guide : {"soft", "hard", "none"}
     epochs : int
     rho, growth : float
@@ -59,7 +59,7 @@ class Sparsity:
         self.leads = {name: np.flatnonzero(f > 0.0) for name, f in self._parts(own).items()}
         favoured = self.layout.flags(kept) & own
         self.quota = {name: int(f.sum()) for name, f in self._parts(favoured).items()}
-        self.favoured = favoured
+        self.ranked = self.favoured = favoured
         self.soft = np.where(favoured | (guide != "hard"), 1.0, 0.0)
         self.norms = np.zeros(self.layout.count)
         self.targets: dict[str, tuple[Tensor, Tensor]] = {}
@@ -89,7 +89,11 @@ class Sparsity:
             for name, pair in self._held(parameters).items()
         }
         self.norms = self._norms(moved)
-        rated = self._parts(self.norms * self.soft)
+        left = 1.0 - (epoch + 1) / self.epochs
+        outside = {"soft": left, "hard": 0.0, "none": 1.0}[self.guide]
+        self.soft = np.where(self.ranked, 1.0, outside)
+        self.rated = self.norms * self.soft
+        rated = self._parts(self.rated)
         self.favoured = np.zeros(self.layout.count, bool)
         for name, units in self.leads.items():
             best = units[np.argsort(-rated[name][units], kind="stable")[: self.quota[name]]]
@@ -100,10 +104,6 @@ class Sparsity:
             self.duals[name] = tuple(  # type: ignore[assignment]
                 v - z for v, z in zip(moved[name], self.targets[name], strict=True)
             )
-        left = 1.0 - (epoch + 1) / self.epochs
-        outside = {"soft": left, "hard": 0.0, "none": 1.0}[self.guide]
-        self.rated = self.norms * self.soft
-        self.soft = np.where(self.favoured, 1.0, outside)
         self._set_gates()
         self.rho *= self.growth
 
