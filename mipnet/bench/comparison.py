@@ -75,6 +75,12 @@ class Comparison:
     solved : tuple of int
         Pairs only the first solved, and only the second.
     notes : tuple of str
+    broken : tuple of str
+        Cells that failed in the second only.
+    lost : tuple of str
+        Cells the first has and the plan of the second asks, of which the second has no record.
+    allow_failed : bool
+        Whether broken and lost cells are told only.
     """
 
     metric: str
@@ -85,6 +91,14 @@ class Comparison:
     changed: tuple[str, ...] = ()
     solved: tuple[int, int] = (0, 0)
     notes: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    allow_failed: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether no pair is left that times could be taken from."""
+        return self.whole.ratio.pairs == 0
 
     @property
     def slower(self) -> bool:
@@ -96,12 +110,40 @@ class Comparison:
 
     @property
     def ok(self) -> bool:
-        """Whether the second run may replace the first: not slower, no answer contradicted."""
-        return not (self.slower or self.changed)
+        """Whether the second run may replace the first.
+
+        It has to be comparable and not slower, to contradict no answer, and to fail nowhere the
+        first did not.
+        """
+        failed = not self.allow_failed and (self.broken or self.lost)
+        return not (self.empty or self.slower or self.changed or failed)
+
+    def verdict(self, first: str, second: str) -> str:
+        """Sentence on the outcome.
+
+        Parameters
+        ----------
+        first, second : str
+            Names of the runs.
+        """
+        said = []
+        if self.changed:
+            said.append(f"{len(self.changed)} answers contradict each other")
+        if self.broken:
+            said.append(f"{len(self.broken)} cell(s) failed in {second} and not in {first}")
+        if self.lost:
+            said.append(f"{len(self.lost)} cell(s) of {first} are missing in {second}")
+        if self.empty:
+            said.append("nothing to compare: no cell was solved by either and failed in neither")
+        elif self.slower:
+            said.append(f"{second} is slower than the threshold {self.threshold:g}")
+        else:
+            said.append(f"{second} is not slower than the threshold {self.threshold:g}")
+        return f"{'; '.join(said)} ({self.metric})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {**asdict(self), "slower": self.slower, "ok": self.ok}
+        return {**asdict(self), "slower": self.slower, "empty": self.empty, "ok": self.ok}
 
 
 def compare(
@@ -112,12 +154,14 @@ def compare(
     metric: str = "total_s",
     shift: float | None = None,
     seed: int = 0,
+    allow_failed: bool = False,
 ) -> Comparison:
     """Compare two runs over the cells they have in common.
 
     Cells are paired by everything that identifies them but the versions of the software. A cell
     that met its limit counts with the limit; a pair of which neither was solved is left out, as
-    is one of which either failed.
+    is one of which either failed. Cells that failed in the second only, or that its plan asks and
+    it lacks, fail the comparison.
 
     Parameters
     ----------
@@ -130,6 +174,8 @@ def compare(
         Of the geometric mean; 0.1 s, or 100 for nodes, when absent.
     seed : int
         Of the bootstrap.
+    allow_failed : bool
+        Whether cells that failed, or are missing, in the second only are told and no more.
 
     Returns
     -------
@@ -144,11 +190,16 @@ def compare(
         msg = f"unknown metric {metric!r}; known: {', '.join(METRICS)}"
         raise StoreError(msg)
     moved = (100.0 if metric == "nodes" else 0.1) if shift is None else shift
-    a, b, dropped = _paired(first.cells, second.cells)
+    lost = _lost(first, second)
+    a, b, dropped = _paired(first.cells, second.cells, len(lost))
     changed = _changed(a, b)
-    failed = (a["status"].isin(FAILED) | b["status"].isin(FAILED)).to_numpy()
+    fails = [frame["status"].isin(FAILED).to_numpy(dtype=bool) for frame in (a, b)]
+    failed = fails[0] | fails[1]
     neither = ~failed & ~(a["solved"] | b["solved"]).to_numpy(dtype=bool)
-    dropped["failed in one of them"] = int(failed.sum())
+    broken = _named(b[~fails[0] & fails[1]], reasons=True)
+    dropped["failed in the first only"] = int((fails[0] & ~fails[1]).sum())
+    dropped["failed in the second only"] = len(broken)
+    dropped["failed in both"] = int((fails[0] & fails[1]).sum())
     dropped["solved by neither"] = int(neither.sum())
     a, b = a[~(failed | neither)], b[~(failed | neither)]
     won = [frame["solved"].to_numpy(dtype=bool) for frame in (a, b)]
@@ -162,6 +213,31 @@ def compare(
         changed=changed,
         solved=(int((won[0] & ~won[1]).sum()), int((won[1] & ~won[0]).sum())),
         notes=_notes(first, second),
+        broken=broken,
+        lost=lost,
+        allow_failed=allow_failed,
+    )
+
+
+def _lost(first: Results, second: Results) -> tuple[str, ...]:
+    """Cells that did not fail in the first, and that the plan of the second asks but has not."""
+    plan = second.plan
+    tasks = plan.get("tasks")
+    listed = plan.get("pairs"), tasks.get("solve") if isinstance(tasks, dict) else None
+    asked = [value if isinstance(value, list) else [] for value in listed]
+    cells = first.cells[~first.cells["status"].isin(FAILED)]
+    # Plans of older releases list identities only, which differ between versions.
+    wanted = cells["pair"].isin(asked[0]) | cells["cell"].isin(asked[1])
+    return _named(cells[wanted & ~cells["pair"].isin(second.cells["pair"])])
+
+
+def _named(cells: pd.DataFrame, *, reasons: bool = False) -> tuple[str, ...]:
+    """Readable names of cells, with what became of them."""
+    names = ["network", "pruning", "problem", "instance", "seed"]
+    found = cells[[*names, "status", "reason"]].astype(str)
+    return tuple(
+        " ".join(row[:-2]) + (f": {row[-2]}: {row[-1]}" if reasons else "")
+        for row in found.itertuples(index=False)
     )
 
 
@@ -181,12 +257,12 @@ def _parts(a: pd.DataFrame, b: pd.DataFrame, metric: str, shift: float, seed: in
 
 
 def _paired(
-    first: pd.DataFrame, second: pd.DataFrame
+    first: pd.DataFrame, second: pd.DataFrame, lost: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Rows of cells in both tables, one under the other's pair, and how many are in one only."""
     left, right = (cells.drop_duplicates("pair").set_index("pair") for cells in (first, second))
     common = [pair for pair in left.index if pair in right.index]
-    if not common:
+    if not common and not lost:
         msg = "the two runs have no cell in common: were they made from the same plan?"
         raise StoreError(msg)
     alone = {

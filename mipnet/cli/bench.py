@@ -246,6 +246,7 @@ def repeat_command(
 )
 @click.option("--metric", default="total_s", help="Column to compare.")
 @click.option("--shift", type=click.FloatRange(min=0.0), help="Shift of the geometric mean.")
+@click.option("--allow-failed", is_flag=True, help="Only tell cells that B failed or lacks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare_command(
     *,
@@ -254,18 +255,26 @@ def compare_command(
     threshold: float,
     metric: str,
     shift: float | None,
+    allow_failed: bool,
     as_json: bool,
 ) -> None:
     """Compare two runs over the cells they have in common.
 
     Ratios are shifted geometric means of B over A, with 95 % bootstrap intervals over questions.
-    Exit status 1 when B is slower than the threshold with an interval above 1, or when an answer
-    contradicts one of A.
+    Exit status 1 when B is slower than the threshold with an interval above 1, when an answer
+    contradicts one of A, when a cell failed or is missing in B only, or when no cell is comparable.
     """
     from mipnet.bench.comparison import compare
     from mipnet.bench.store.tables import load
 
-    found = compare(load(first), load(second), threshold=threshold, metric=metric, shift=shift)
+    found = compare(
+        load(first),
+        load(second),
+        threshold=threshold,
+        metric=metric,
+        shift=shift,
+        allow_failed=allow_failed,
+    )
     if as_json:
         echo_json(found.to_dict())
     else:

@@ -113,12 +113,9 @@ def show_comparison(found: Comparison) -> None:
     if any(found.solved):
         click.echo(f"solved only by A: {found.solved[0]}, only by B: {found.solved[1]}")
     lines(found.notes)
-    lines([f"changed: {line}" for line in found.changed])
-    verdict = "B is slower than the threshold" if found.slower else "B is not slower"
-    click.echo(
-        f"{verdict} {found.threshold:g} ({found.metric})"
-        + (f"; {len(found.changed)} answers contradict each other" if found.changed else "")
-    )
+    for what in ("changed", "broken", "lost"):
+        lines([f"{what}: {line}" for line in getattr(found, what)])
+    click.echo(found.verdict("A", "B"))
 
 
 def _comparison_table(found: Comparison) -> Table:

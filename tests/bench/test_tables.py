@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from mipnet.bench import StoreError, compare, load
 from mipnet.bench.comparison import Comparison
@@ -17,6 +18,7 @@ from mipnet.bench.store.collect import gather
 from mipnet.bench.store.schema import CELLS, SCHEMA, TABLES
 from mipnet.bench.store.tables import METADATA, Results, collect
 from mipnet.bench.tasks import Task
+from mipnet.cli import main
 
 pa = pytest.importorskip("pyarrow")
 pd = pytest.importorskip("pandas")
@@ -107,6 +109,7 @@ def folder_of(place: Path, tasks: list[Task], name: str = "p") -> Path:
     for task in (NETWORK, MASK, *tasks):
         kinds[task.kind].append(task.id)
     plan = {"schema": SCHEMA, "name": name, "tasks": kinds, "arrays": []}
+    plan["pairs"] = [task.pair for task in tasks if task.kind == "solve"]
     (place / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     store(place, NETWORK, result={"units": 8, "accuracy": 0.9, "file": "network.npz"})
     store(place, MASK, result={"units": 4, "accuracy": 0.8, "keep_reached": 0.5, "prune_s": 0.2})
@@ -414,7 +417,7 @@ class TestCompare:
         assert found.dropped == {
             "only in the first": 1,
             "only in the second": 1,
-            "failed in one of them": 1,
+            "failed in the first only": 1,
             "solved by neither": 1,
         }
 
@@ -426,6 +429,50 @@ class TestCompare:
         assert not found.ok
         assert len(found.changed) == 1
         assert "number 1" in found.changed[0]
+
+    @pytest.mark.parametrize("status", ["error", "killed", "memory", "inconsistent"])
+    def test_a_run_that_fails_does_not_pass(self, tmp_path: Path, status: str) -> None:
+        first = {(i, 0): (1.0, 1.0, "optimal") for i in range(3)}
+        found = self.both(tmp_path, first, {**first, (1, 0): (0.1, 1.0, status)})
+        assert not found.slower
+        assert not found.ok
+        assert len(found.broken) == 1
+        assert "number 1" in found.broken[0]
+        assert "1 cell(s) failed in B and not in A" in found.verdict("A", "B")
+        a, b = load(tmp_path / "a"), load(tmp_path / "b")
+        assert compare(a, b, allow_failed=True).ok
+        assert compare(b, a).ok
+        assert compare(b, a).dropped == {"failed in the first only": 1}
+
+    def test_cells_that_are_missing_do_not_pass(self, tmp_path: Path) -> None:
+        first = {(i, 0): (1.0, 1.0, "optimal") for i in range(3)}
+        self.run_of(tmp_path / "a", "1", first)
+        for gone in (1, 3):
+            folder = tmp_path / f"b{gone}"
+            self.run_of(folder, "2", first)
+            for path in sorted((folder / "cells").glob("*.json"))[:gone]:
+                path.unlink()
+            found = compare(load(tmp_path / "a"), load(folder))
+            assert len(found.lost) == gone
+            assert not found.ok
+            assert found.empty == (gone == 3)
+            assert compare(load(folder), load(tmp_path / "a")).lost == () if gone == 1 else True
+        shown = CliRunner().invoke(
+            main, ["bench", "compare", str(tmp_path / "a"), str(tmp_path / "b1")]
+        )
+        assert shown.exit_code == 1
+        assert "1 cell(s) of A are missing in B" in shown.output
+        assert shown.output.count("lost: ") == 1
+        allowed = ["bench", "compare", "--allow-failed", str(tmp_path / "a"), str(tmp_path / "b1")]
+        assert CliRunner().invoke(main, allowed).exit_code == 0
+
+    def test_nothing_comparable_is_no_pass(self, tmp_path: Path) -> None:
+        first = {(i, 0): (9.9, 1.0, "feasible-limit") for i in range(3)}
+        found = self.both(tmp_path, first, first, allow_failed=True)
+        assert found.empty
+        assert not found.ok
+        assert "nothing to compare" in found.verdict("A", "B")
+        assert "slower" not in found.verdict("A", "B")
 
     def test_nothing_in_common(self, tmp_path: Path) -> None:
         first, second = {(0, 0): (1.0, 1.0, "optimal")}, {(1, 0): (1.0, 1.0, "optimal")}

@@ -20,16 +20,13 @@ def section(found: Comparison, first: str, second: str) -> str:
     first, second : str
         Names of the runs.
     """
-    if found.changed:
-        verdict = f"{len(found.changed)} answers contradict each other."
-    elif found.slower:
-        verdict = f"{second} is slower than {first}, beyond the threshold {found.threshold:g}."
-    else:
-        verdict = f"{second} is not slower than {first} (threshold {found.threshold:g})."
+    verdict = f"{found.verdict(first, second)}."
     lines = [
         *(f"left out: {count} {reason}" for reason, count in found.dropped.items()),
         *found.notes,
         *found.changed,
+        *(f"failed in {second} only: {line}" for line in found.broken),
+        *(f"missing in {second}: {line}" for line in found.lost),
     ]
     if any(found.solved):
         one, two = found.solved

@@ -129,6 +129,7 @@ def describe(plan: Plan, matrix: Matrix) -> dict[str, Any]:
         "resolved": resolved(plan),
         "arrays": [{"name": a.name, **a.options} for a in plan.arrays],
         "tasks": tasks,
+        "pairs": [task.pair for task in matrix.cells],
     }
 
 
@@ -215,9 +216,10 @@ def _wrong(plan: Any) -> str:
             isinstance(a, dict) and isinstance(a.get("name"), str | None) for a in entries
         ),
     }
-    for kind, ids in kinds.items():
+    lists = [(f"tasks.{kind}", ids) for kind, ids in kinds.items()]
+    for where, ids in [*lists, ("pairs", plan.get("pairs", []))]:
         good = isinstance(ids, list) and all(isinstance(i, str) for i in ids)
-        faults[f"'tasks.{kind}' is no list of strings"] = not good
+        faults[f"'{where}' is no list of strings"] = not good
     return next((fault for fault, found in faults.items() if found), "")
 
 
