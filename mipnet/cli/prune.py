@@ -89,6 +89,7 @@ def command(
     if keep is not None and budget is not None:
         msg = "give --keep or --budget, not both"
         raise click.UsageError(msg)
+    _apart({"-o": mask_path, "--network": network_path}, {"NET": path, "--data": data})
     # Training may take hours: what cannot be written is said before.
     for target in (mask_path, network_path):
         check_folder(target or mask_path)
@@ -108,6 +109,18 @@ def command(
         echo_json(_report(result.report) | {"mask": str(mask_path)})
     else:
         click.echo(str(result.report))
+
+
+def _apart(written: dict[str, Path | None], read: dict[str, Path | None]) -> None:
+    """Refuse to write over a file that is read, or that is written as well."""
+    seen = {file.resolve(): name for name, file in read.items() if file is not None}
+    for name, file in written.items():
+        if file is None:
+            continue
+        other = seen.setdefault(file.resolve(), name)
+        if other != name:
+            msg = f"{name} and {other} are the same file, {file}; nothing was written"
+            raise click.UsageError(msg)
 
 
 def _report(report: PruneReport) -> dict[str, Any]:

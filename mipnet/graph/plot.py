@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mipnet.arguments import require
 from mipnet.errors import GraphError
 from mipnet.graph.markov import degree, transition
 
@@ -90,8 +91,18 @@ def svg(graph: nx.DiGraph[int], *, size: int = 480, title: str = "", seed: int =
     title : str
     seed : int
         Of the layout.
+
+    Raises
+    ------
+    GraphError
+        When an argument is of another kind.
     """
     import networkx as nx
+
+    require(graph, nx.DiGraph, "graph (see unit_graph)", GraphError)
+    require(title, str, "title", GraphError)
+    for name, value in (("size", size), ("seed", seed)):
+        require(value, int, name, GraphError)
 
     found = nx.spring_layout(graph.to_undirected(), weight="weight", seed=seed)
     margin, head = 30.0, 24.0 if title else 0.0

@@ -17,7 +17,7 @@ from mipnet.arguments import numbers as as_numbers
 from mipnet.arguments import require
 from mipnet.errors import MaskError
 from mipnet.network import Affine, Layer, Network
-from mipnet.network.layers import Conv
+from mipnet.network.layers import BatchNorm, Conv
 from mipnet.pruning.apply import held
 from mipnet.pruning.constants import Constants, constants_of
 from mipnet.pruning.mask import Mask
@@ -186,7 +186,7 @@ def from_torch_masks(
     for name, (weight, _) in given.items():
         rows = ~weight.reshape(len(weight), -1).any(axis=1)
         # Rows that must stay are constants, which compaction folds; they are no units.
-        flags[units.layers[name][rows]] = True
+        flags[_owners(units, name)[rows]] = True
     flags[-1] = False
     mask = _mask(network, units, flags, method="torch.nn.utils.prune")
     _check_zeros(network, mask, given)
@@ -212,12 +212,12 @@ def _buffers(
         module, dot, part = str(key).rpartition(".")
         if not dot or part not in ("weight_mask", "bias_mask"):
             continue
-        name = _layer(units, names, module)
+        name = _layer(units, names, module, also=_norms(network))
         if name in found:
             continue
         holder = network.by_name[name].layer
         pair = []
-        for which, values in zip(("weight", "bias"), holder.parameters, strict=True):
+        for which, values in zip(("weight", "bias"), holder.parameters[:2], strict=True):
             raw = masks.get(f"{module}.{which}_mask")
             flags = np.ones(values.shape, bool) if raw is None else np.asarray(raw) != 0
             if flags.shape != values.shape:
@@ -269,17 +269,32 @@ def _values(
 
 
 def _multiplied(layer: Layer, weight: Flags, bias: Flags) -> Layer:
-    if not isinstance(layer, Affine | Conv):
+    if not isinstance(layer, Affine | Conv | BatchNorm):
         return layer
     return replace(
         layer, weight=np.where(weight, layer.weight, 0.0), bias=np.where(bias, layer.bias, 0.0)
     )
 
 
-def _layer(units: Units, names: Mapping[str, str] | None, name: str) -> str:
+def _norms(network: Network) -> list[str]:
+    """Batch normalisations, whose channels are masked along with what they normalise."""
+    return [node.name for node in network.nodes if isinstance(node.layer, BatchNorm)]
+
+
+def _owners(units: Units, name: str) -> npt.NDArray[np.int64]:
+    """Units of the rows of a layer, or of the channels of a batch normalisation."""
+    if name in units.layers:
+        return units.layers[name]
+    found = units.elements[name]
+    return found.reshape(len(found), -1)[:, 0]
+
+
+def _layer(
+    units: Units, names: Mapping[str, str] | None, name: str, *, also: Sequence[str] = ()
+) -> str:
     names = {} if names is None else require(names, Mapping, "names", MaskError)
     layer = names.get(name, name)
-    if layer not in units.layers:
+    if layer not in units.layers and layer not in also:
         msg = f"no Affine or Conv layer {layer!r}; there are {list(units.layers)}; pass names= "
         msg += "where modules are called otherwise"
         raise MaskError(msg)

@@ -197,3 +197,27 @@ def test_a_convolutional_network_comes_and_goes_as_onnx(tmp_path):
     wanted = compact(net, mask)(x)
     np.testing.assert_allclose(out, wanted, rtol=1e-9 if kind is np.float64 else 1e-4)
     assert out.shape == (5, 3)
+
+
+@pytest.mark.parametrize("clash", ["mask over net", "network over net", "one for both", "data"])
+def test_files_are_not_written_over(files, tmp_path, clash):
+    net, data = tmp_path / "net.npz", tmp_path / "data.npz"
+    for file in (net, data):
+        file.write_bytes((files / file.name).read_bytes())
+    mask, small = tmp_path / "mask.safetensors", tmp_path / "small.npz"
+    link = tmp_path / "link.npz"
+    link.symlink_to(net)
+    mask, small = {
+        "mask over net": (link, small),
+        "network over net": (mask, net),
+        "one for both": (small, small),
+        "data": (mask, tmp_path / "." / "data.npz"),
+    }[clash]
+    kept = net.read_bytes(), data.read_bytes()
+    done = run(
+        "prune", net, "--method", "activation", "--data", data, "-o", mask, "--network", small
+    )
+    assert done.exit_code == 2
+    assert "same file" in done.output
+    assert (net.read_bytes(), data.read_bytes()) == kept
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.npz", "link.npz", "net.npz"]

@@ -55,3 +55,16 @@ def test_a_single_unit_is_drawn_too():
 def test_bad_input_is_refused(arguments, match):
     with pytest.raises(GraphError, match=match):
         unit_graph(AFFINITY, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("graph", "options", "match"),
+    [
+        ("x", {}, "graph .* must be a DiGraph, not 'x'"),
+        (unit_graph(AFFINITY), {"title": 3}, "title must be a str"),
+        (unit_graph(AFFINITY), {"size": "big"}, "size must be a"),
+    ],
+)
+def test_pictures_of_something_else_are_refused(graph, options, match):
+    with pytest.raises(GraphError, match=match):
+        svg(graph, **options)

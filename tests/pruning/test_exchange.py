@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from graph_cases import batch_norm, conv
@@ -5,7 +7,7 @@ from pruning_cases import mlp
 
 from mipnet.errors import MaskError
 from mipnet.network import INPUT, Affine, Flatten, Network, Node, ReLU
-from mipnet.network.layers import Add
+from mipnet.network.layers import Add, BatchNorm, Conv
 from mipnet.pruning import Mask, apply, compact
 from mipnet.pruning.exchange import (
     from_history,
@@ -83,6 +85,33 @@ def test_torch_buffers_come_back_as_the_same_mask():
         again = from_torch_masks(net, buffers)
         assert to_removed(again) == to_removed(mask)
         assert all(layer.compensation is None for layer in again.layers.values())
+
+
+def test_channels_that_are_normalised_come_back_as_the_same_mask():
+    rng = np.random.default_rng(1)
+    net = Network.sequential(
+        [
+            Conv(rng.normal(size=(4, 1, 3, 3)), rng.normal(size=4)),
+            BatchNorm(*rng.normal(size=(3, 4)), rng.uniform(0.5, 2.0, 4)),
+            ReLU(),
+            Flatten(),
+            Affine(rng.normal(size=(2, 16)), np.zeros(2)),
+        ],
+        (1, 4, 4),
+    )
+    mask = from_removed(net, {"conv0": [0, 2]})
+    buffers = to_torch_masks(net, mask)
+    again = from_torch_masks(net, buffers)
+    assert to_removed(again) == {"conv0": [0, 2]}
+    images = rng.normal(size=(5, 1, 4, 4))
+    np.testing.assert_allclose(compact(net, again)(images), apply(net, mask)(images), rtol=1e-12)
+    # The scale alone: what is left of the channel is its shift, which readers go on seeing.
+    scale = {"batchnorm0.weight_mask": np.array([1.0, 0.0, 1.0, 1.0])}
+    left = from_torch_masks(net, scale)
+    norm = net.by_name["batchnorm0"].layer
+    wanted = net.with_layers({"batchnorm0": replace(norm, weight=norm.weight * [1, 0, 1, 1])})
+    assert to_removed(left) == {"conv0": [1]}
+    np.testing.assert_allclose(compact(net, left)(images), wanted(images), rtol=1e-12)
 
 
 def test_a_bias_that_is_not_masked_becomes_compensation():

@@ -54,6 +54,7 @@ class MIP(Pruner):
 
     source = "mipnet's own: output effect per shrinkage of the program over a region"
     needs = frozenset({"data"})
+    cost = "forward passes, bounds, an LP a region"
 
     trade: float = 0.25
     binaries: float = 1.0
