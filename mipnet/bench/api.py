@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mipnet.bench.plan import Plan, expand, load_plan
-from mipnet.bench.plan.expand import shape_of
+from mipnet.bench.plan.expand import factors_of, shape_of
 from mipnet.bench.problems.base import FAILED
-from mipnet.bench.store.folder import PLAN, State, state
+from mipnet.bench.store.folder import PLAN, State, examine, mean_seconds, spoilt, state
 from mipnet.bench.store.records import read_records
 from mipnet.bench.tasks import Task, in_shard
 
@@ -31,6 +31,13 @@ class Outlook:
         When every cell takes all its time, over the jobs.
     likely_seconds : float or None
         When the rest takes as long as what is done did on average; None before any is.
+    factors : dict of str to int
+        What cells are made of: networks (dense and pruned), questions, ways to answer one. Not
+        every combination has to be asked.
+    notes : tuple of str
+        What is damaged, or gone, and made again.
+    cells : int
+        Of the whole plan.
     """
 
     plan: Plan
@@ -39,6 +46,9 @@ class Outlook:
     left: dict[str, int]
     most_seconds: float
     likely_seconds: float | None
+    factors: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    cells: int = 0
 
 
 def results_folder(plan: Plan) -> Path:
@@ -68,16 +78,23 @@ def outlook(
     ------
     PlanError
         When the plan cannot be expanded.
+    StoreError
+        When a run would refuse the folder: it holds the results of another plan, or something else.
     """
     matrix = expand(plan)
     own = [t for t in matrix.tasks if t.kind in {"network", "mask"} or in_shard(t.id, shard)]
     done: set[str] = set()
     likely: dict[str, float] = {}
-    if (folder / PLAN).exists():
+    damaged, notes = examine(folder, plan, matrix)
+    if folder.is_dir():
         records = read_records(folder)
         failed = {i for i, r in records.found.items() if r["status"] in FAILED}
         done = set(records.found) - (failed if retry_errors else set())
-        likely = dict(state(folder, records).seconds)
+        done -= {task_id for task_id, _, _ in records.spoilt}
+        likely = mean_seconds(records)
+        damaged += records.damaged
+        if any(folder.iterdir()):
+            damaged += [(p, why) for p, why in spoilt(folder, records) if p != folder / PLAN]
     left = [t for t in own if t.id not in done]
     workers = jobs or plan.run.jobs
     most = sum(t.key["time_limit"] if t.kind == "solve" else 0.0 for t in left) / workers
@@ -90,6 +107,9 @@ def outlook(
         left=_by_kind(left),
         most_seconds=most,
         likely_seconds=sum(sure) / workers if len(sure) == len(known) and sure else None,
+        factors=factors_of(matrix),
+        cells=len(matrix.cells),
+        notes=(*(f"{p.relative_to(folder)}: {why}" for p, why in damaged), *notes),
     )
 
 

@@ -22,6 +22,11 @@ Indices = npt.NDArray[np.int64]
 
 #: Arrays of a stored data set, one file each.
 _ARRAYS = ("inputs", "targets", "lower", "upper", "train", "test")
+#: What reading them raises when they are damaged.
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError),
+    *(OverflowError, SyntaxError, RecursionError, MemoryError),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +106,7 @@ class Data:
                 task=str(about["task"]),
                 **arrays,
             )
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        except _UNREADABLE as error:
             msg = f"{folder}: data cannot be read ({error}); delete the folder and run again"
             raise StoreError(msg) from error
 

@@ -108,8 +108,8 @@ def run_command(
 
     found = _plan(plan)
     folder = results or results_folder(found)
-    ahead = outlook(found, folder, jobs=jobs, shard=shard, retry_errors=retry_errors)
     if dry_run:
+        ahead = outlook(found, folder, jobs=jobs, shard=shard, retry_errors=retry_errors)
         show_outlook(ahead, folder, as_json)
         return
     options = None

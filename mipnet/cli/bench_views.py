@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,15 +38,24 @@ def show_outlook(ahead: Outlook, folder: Path, as_json: bool) -> None:
     if as_json:
         echo_json({**{k: v for k, v in vars(ahead).items() if k != "plan"}, "folder": str(folder)})
         return
-    shape = " x ".join(f"{n} {name}" for name, n in ahead.shape.items() if n > 1)
     click.echo(f"plan {ahead.plan.name}, results in {folder}")
-    click.echo(f"cells: {shape or 'one of everything'}")
+    combined = math.prod(ahead.factors.values())
+    words = (
+        f"{ahead.factors['networks']} networks (dense and pruned) x {ahead.factors['questions']} "
+        f"questions x {ahead.factors['ways']} ways to answer"
+    )
+    left_out = combined - ahead.cells
+    some = f", less {left_out} that problems for some networks leave out" if left_out else ""
+    click.echo(f"cells: {ahead.cells} = {words}{some}")
+    shape = ", ".join(f"{n} {name}" for name, n in ahead.shape.items() if n > 1)
+    click.echo(f"different: {shape or 'nothing, one of everything'}")
     for kind, count in ahead.tasks.items():
         if count:
             click.echo(f"  {kind:<8}{count:>7}, of which {ahead.left[kind]} to do")
     click.echo(f"at most {seconds_text(ahead.most_seconds)} when every cell takes all its time")
     if ahead.likely_seconds is not None:
         click.echo(f"about {seconds_text(ahead.likely_seconds)} at the pace so far")
+    lines(ahead.notes)
 
 
 def show_summary(summary: Summary, as_json: bool) -> None:

@@ -276,6 +276,18 @@ def shape_of(matrix: Matrix) -> dict[str, int]:
     return {name: len(found) for name, found in values.items()}
 
 
+def factors_of(matrix: Matrix) -> dict[str, int]:
+    """How many networks, questions and ways of answering one the cells are made of."""
+    parts = {
+        "questions": ("problem", "instance"),
+        "ways": ("formulation", "bounds", "solver", "seed"),
+    }
+    found: dict[str, set[Any]] = {"networks": {task.needs[0] for task in matrix.cells}}
+    for name, labels in parts.items():
+        found[name] = {tuple(task.labels[label] for label in labels) for task in matrix.cells}
+    return {name: len(values) for name, values in found.items()}
+
+
 def problem_from(kind: type[Problem], options: Mapping[str, Any]) -> Problem:
     """Problem from its options as a task carries them; files come with the instance."""
     names = {f.name for f in fields(kind) if f.init}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import time
@@ -12,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mipnet.bench.data import Data
 from mipnet.bench.errors import RunError, StoreError
 from mipnet.bench.plan.expand import Matrix, expand
 from mipnet.bench.plan.model import Plan
@@ -23,7 +23,7 @@ from mipnet.bench.runner.engine import Engine
 from mipnet.bench.runner.lock import locked
 from mipnet.bench.runner.supervisor import supervisor
 from mipnet.bench.runner.worker import Order, Report, failed_before
-from mipnet.bench.stages.place import Place
+from mipnet.bench.store.artefacts import spoilt_data
 from mipnet.bench.store.files import sweep, timestamp, write_json
 from mipnet.bench.store.folder import claim
 from mipnet.bench.store.markers import marker_file, read_markers
@@ -222,16 +222,20 @@ class _Run:
         return notes + [f"{m['name']} was cut off and is done again" for m in found.interrupted]
 
     def forget_lost(self) -> list[str]:
-        """Set networks and masks aside whose files are gone: they are made again."""
-        place, lost = Place(self.folder), []
-        for task in self.matrix.networks + self.matrix.masks:
-            record = self.records.found.get(task.id)
-            missing = () if record is None else place.missing(record)
-            if missing:
-                del self.records.found[task.id]
-                path = self.folder / task.folder / f"{task.id}.json"
-                lost.append((path, f"{', '.join(missing)} of {task.name} is gone"))
-        return move_damaged(self.folder, lost)
+        """Set networks and masks aside whose files are not what was stored: they are made again."""
+        names = {t.id: t.name for t in self.matrix.networks + self.matrix.masks}
+        lost: dict[Path, str] = {}
+        for task_id, file, why in self.records.spoilt:
+            if task_id not in names:
+                continue
+            self.records.found.pop(task_id, None)
+            reason = f"{file.name} of {names[task_id]}: {why}"
+            # What stands in the way of the folder goes as well.
+            way = file if file.parent.is_dir() else file.parent
+            if os.path.lexists(way):
+                lost[way] = reason
+            lost[self.folder / "artefacts" / f"{task_id}.json"] = reason
+        return move_damaged(self.folder, lost.items())
 
     def unheard(self, cells: Sequence[Task]) -> None:
         """Count cells that were finished while nobody listened any more."""
@@ -245,14 +249,12 @@ class _Run:
         """Put the data in place, again where what is there is something else."""
         for data in self.plan.data.values():
             place = self.folder / "data" / data.fingerprint
-            if (place / "about.json").exists():
-                try:
-                    if Data.load(place).fingerprint == data.fingerprint:
-                        continue
-                    reason = "its content does not belong to its name"
-                except StoreError as error:
-                    reason = str(error)
-                summary.notes.append(f"data/{place.name} is written again: {reason}")
+            if os.path.lexists(place):
+                reason = spoilt_data(self.folder, data.fingerprint)
+                if not reason:
+                    continue
+                notes = move_damaged(self.folder, [(place, reason)])
+                summary.notes += [f"{note}; it is written again" for note in notes]
             data.save(place)
 
     def wanted(self, tasks: Sequence[Task]) -> list[Task]:

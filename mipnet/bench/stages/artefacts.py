@@ -17,8 +17,9 @@ from mipnet.bench.array_cost import array_cost
 from mipnet.bench.data import Data
 from mipnet.bench.errors import StoreError
 from mipnet.bench.provenance import file_hash
-from mipnet.bench.stages.place import MASK, Place
+from mipnet.bench.stages.place import Place
 from mipnet.bench.stages.quality import quality
+from mipnet.bench.store.artefacts import MASK, stored_files
 from mipnet.bench.tasks import Task
 from mipnet.network import Network
 from mipnet.network.readers import load
@@ -37,7 +38,8 @@ def make_network(task: Task, place: Place) -> dict[str, Any]:
     Returns
     -------
     dict
-        Columns, and ``file``, the stored network in the folder of the artefact.
+        Columns, ``file``, the stored network in the folder of the artefact, and ``files``, the
+        content hash of every file there.
     """
     data = place.data(task.key["data"])
     start = time.perf_counter()
@@ -65,6 +67,7 @@ def make_network(task: Task, place: Place) -> dict[str, Any]:
         bounds = [data.lower.reshape(network.input_shape), data.upper.reshape(network.input_shape)]
     return {
         "file": name,
+        "files": stored_files(folder, (name,)),
         "input_bounds": None if bounds is None else [side.tolist() for side in bounds],
         "train_s": seconds,
         **sizes(network),
@@ -83,7 +86,8 @@ def make_mask(task: Task, place: Place) -> dict[str, Any]:
     Returns
     -------
     dict
-        Columns, and ``file``, the stored network; None where it is the dense one under the mask.
+        Columns, ``file``, the stored network, None where it is the dense one under the mask, and
+        ``files``, the content hash of every file of the artefact.
     """
     key = task.key
     dense = place.network(key["needs"]["network"])
@@ -115,10 +119,12 @@ def make_mask(task: Task, place: Place) -> dict[str, Any]:
     network = network if stored is None else load(place.artefact(task.id) / stored)
     report = result.report
     bounds = dense.input_bounds
+    files = stored_files(place.artefact(task.id), (stored, MASK))
     return {
         "file": stored,
+        "files": files,
         "input_bounds": None if bounds is None else [side.tolist() for side in bounds],
-        "mask_hash": file_hash(place.artefact(task.id) / MASK),
+        "mask_hash": files[MASK],
         "keep_reached": report.keep_reached,
         "units_before": report.units_before,
         "parameters_before": report.parameters_before,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,12 @@ from typing import Any
 
 from mipnet.bench.data import Data
 from mipnet.bench.errors import StoreError
+from mipnet.bench.store.artefacts import MASK
 from mipnet.bench.store.records import read_record
 from mipnet.errors import UnsupportedError
 from mipnet.network import Network
 from mipnet.network.readers import load, save_npz
 from mipnet.pruning import Mask, compact
-
-#: Name of the mask file of an artefact.
-MASK = "mask.safetensors"
 
 
 @dataclass(frozen=True)
@@ -53,14 +51,6 @@ class Place:
             msg = f"artefact {task_id} failed: {record['reason']}"
             raise StoreError(msg)
         return record
-
-    def missing(self, record: Mapping[str, Any]) -> list[str]:
-        """Files of a finished network or mask that are not there."""
-        if record["status"] != "optimal":
-            return []
-        names = [record["result"]["file"]] if record["result"].get("file") else []
-        names += [MASK] if record["kind"] == "mask" else []
-        return [n for n in names if not (self.artefact(record["id"]) / n).is_file()]
 
     def network(self, task_id: str) -> Network:
         """Network of an artefact: stored whole, or the dense one compacted by its mask."""

@@ -20,7 +20,7 @@ from mipnet.bench.statistics import (
     times_to,
 )
 from mipnet.bench.store.files import json_files, read_json
-from mipnet.bench.store.folder import read_plan
+from mipnet.bench.store.folder import read_plan, spoilt
 from mipnet.bench.store.records import Records, move_damaged, read_records
 from mipnet.bench.store.rows import (
     Context,
@@ -91,6 +91,8 @@ def gather(folders: Sequence[Path], *, move: bool = True) -> Collection:
                 if move
                 else [f"{p.relative_to(folder)} left out: {why}" for p, why in records.damaged]
             )
+        faults = spoilt(folder, records)
+        notes += [f"{path.relative_to(folder)}: {why}" for path, why in faults]
         _merge(whole, records)
         runs |= _runs(folder, notes)
         logs |= {path.stem for path in (folder / "logs").glob("*.log")}

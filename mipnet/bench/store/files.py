@@ -80,6 +80,11 @@ def json_files(folder: Path) -> Iterator[Path]:
         yield from (folder / name for name in names if not name.startswith("."))
 
 
+def vanished(path: Path) -> bool:
+    """Whether a file that could not be found is gone, and no link that leads nowhere."""
+    return not path.is_symlink()
+
+
 def set_aside(folder: Path, path: Path, reason: str) -> Path:
     """Move a file that cannot be used to ``set_aside/`` and note why.
 
@@ -100,7 +105,7 @@ def set_aside(folder: Path, path: Path, reason: str) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     target = place / path.name
     number = 1
-    while target.exists():
+    while os.path.lexists(target):
         number += 1
         target = place / f"{path.stem}.{number}{path.suffix}"
     os.replace(path, target)

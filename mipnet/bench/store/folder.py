@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
@@ -10,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from mipnet.bench.errors import DamagedError, StoreError
-from mipnet.bench.plan.expand import Matrix
+from mipnet.bench.plan.expand import Matrix, expand
 from mipnet.bench.plan.model import Plan
+from mipnet.bench.plan.read import load_plan
+from mipnet.bench.store.artefacts import spoilt_data
 from mipnet.bench.store.files import read_json, set_aside_notes, write_bytes, write_json
 from mipnet.bench.store.markers import read_markers
 from mipnet.bench.store.records import Records, move_damaged, read_records
 from mipnet.bench.store.schema import SCHEMA
 from mipnet.bench.tasks import FOLDERS, identity
+from mipnet.errors import MipnetError
 
-PLAN = "plan.json"
+#: The resolved plan, and the plan as it was written.
+PLAN, SOURCE = "plan.json", "plan.toml"
 
 
 @dataclass(frozen=True)
@@ -75,39 +80,61 @@ def claim(folder: Path, plan: Plan, matrix: Matrix) -> list[str]:
     StoreError
         When it holds the results of another plan, or something else.
     """
-    if folder.exists() and not folder.is_dir():
+    damaged, notes = examine(folder, plan, matrix)
+    notes = move_damaged(folder, damaged) + notes
+    write_bytes(folder / SOURCE, plan.text.encode())
+    write_json(folder / PLAN, describe(plan, matrix))
+    return notes
+
+
+def examine(folder: Path, plan: Plan, matrix: Matrix) -> tuple[list[tuple[Path, str]], list[str]]:
+    """See whether a folder may take the results of a plan; nothing is changed.
+
+    Returns
+    -------
+    damaged : list of (Path, str)
+        What cannot be used, and why.
+    notes : list of str
+        What else is made anew.
+
+    Raises
+    ------
+    StoreError
+        When it holds the results of another plan, or something else.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
         msg = f"{folder} is a file; name a folder for the results"
         raise StoreError(msg)
     path = folder / PLAN
-    notes: list[str] = []
-    if path.exists():
+    damaged: list[tuple[Path, str]] = []
+    if os.path.lexists(path):
         try:
-            known = read_plan(folder)
+            name = _plan_of(folder)["name"]
         except DamagedError as error:
             if not _written_for(folder, plan):
                 raise
-            notes = move_damaged(folder, [(path, str(error))])
-            known = {"name": plan.name}
-        if known["name"] != plan.name:
+            damaged, name = [(path, str(error))], plan.name
+        if name != plan.name:
             msg = (
-                f"{folder} holds the results of the plan {known['name']!r}, not of {plan.name!r}; "
+                f"{folder} holds the results of the plan {name!r}, not of {plan.name!r}; "
                 "choose another folder, or the plan it belongs to"
             )
             raise StoreError(msg)
-    elif _written_for(folder, plan):
-        notes = [f"{PLAN} was gone and is made anew"]
-    elif folder.is_dir() and any(p for p in folder.iterdir() if not p.name.startswith(".lock")):
+        return damaged, []
+    paths = (folder / t.folder / f"{t.id}.json" for t in matrix.tasks)
+    ours = not (folder / SOURCE).exists() and any(path.exists() for path in paths)
+    if ours or _written_for(folder, plan):
+        return [], [f"{PLAN} was gone and is made anew"]
+    if folder.is_dir() and any(p for p in folder.iterdir() if not p.name.startswith(".lock")):
         msg = f"{folder} is not empty and no results folder (no {PLAN}); choose another"
         raise StoreError(msg)
-    write_bytes(folder / "plan.toml", plan.text.encode())
-    write_json(path, describe(plan, matrix))
-    return notes
+    return [], []
 
 
 def _written_for(folder: Path, plan: Plan) -> bool:
     """Whether the plan as it was written, which lies beside, is this one."""
     try:
-        text = (folder / "plan.toml").read_text(encoding="utf-8")
+        text = (folder / SOURCE).read_text(encoding="utf-8")
         return text == plan.text or tomllib.loads(text)["plan"]["name"] == plan.name
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -168,7 +195,7 @@ def _plain(record: Any) -> dict[str, Any]:
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """Read the resolved plan of a results folder.
+    """Read the resolved plan of a results folder, or make it from the plan as it was written.
 
     Raises
     ------
@@ -177,11 +204,31 @@ def read_plan(folder: Path) -> dict[str, Any]:
     StoreError
         When the folder has none, or one of another release.
     """
+    if os.path.lexists(folder / PLAN) or not (folder / SOURCE).is_file():
+        return _plan_of(folder)
+    try:
+        plan = load_plan(folder / SOURCE)
+        return describe(plan, expand(plan))
+    except (MipnetError, OSError) as error:
+        # Names of files in it are relative to where it was read.
+        why = str(error).replace("\n", " ")
+        msg = (
+            f"{folder} has no {PLAN}, and its {SOURCE} cannot be read from there ({why}): "
+            f"mipnet bench run PLAN --results {folder} makes it anew and keeps what is finished"
+        )
+        raise StoreError(msg) from error
+
+
+def _plan_of(folder: Path) -> dict[str, Any]:
     path = folder / PLAN
     try:
         plan = read_json(path)
     except (FileNotFoundError, NotADirectoryError) as error:
+        if path.is_symlink():
+            raise DamagedError(_damaged(path, "it is a link to nothing")) from error
         msg = f"{folder} is no results folder: it has no {PLAN}"
+        if any((folder / name).is_dir() for name in FOLDERS.values()):
+            msg = f"{folder} has no {PLAN}: mipnet bench run PLAN --results {folder} makes it anew"
         raise StoreError(msg) from error
     except (StoreError, OSError) as error:
         raise DamagedError(_damaged(path, str(error))) from error
@@ -223,6 +270,18 @@ def _wrong(plan: Any) -> str:
     return next((fault for fault, found in faults.items() if found), "")
 
 
+def spoilt(folder: Path, records: Records) -> list[tuple[Path, str]]:
+    """Files beside the records that are not what was stored, each with the reason."""
+    faults = [(file, f"{why}; the next run makes it again") for _, file, why in records.spoilt]
+    if not os.path.lexists(folder / PLAN):
+        faults.append((folder / PLAN, f"it is gone; the next run makes it from {SOURCE}"))
+    for path in sorted((folder / "data").glob("*")):
+        why = spoilt_data(folder, path.name)
+        if why:
+            faults.append((path, f"{why}; the next run of a plan that needs it makes it again"))
+    return faults
+
+
 def state(folder: Path, records: Records | None = None) -> State:
     """State of a results folder; nothing in it is changed.
 
@@ -240,16 +299,13 @@ def state(folder: Path, records: Records | None = None) -> State:
     plan = read_plan(folder)
     found = records or read_records(folder)
     marks = read_markers(folder)
-    unusable = [*found.damaged, *marks.damaged]
+    unusable = [*found.damaged, *spoilt(folder, found), *marks.damaged]
     tasks: dict[str, list[str]] = plan["tasks"]
     wanted = {task_id for ids in tasks.values() for task_id in ids}
     done = {
         kind: Counter(found.found[i]["status"] for i in ids if i in found.found)
         for kind, ids in tasks.items()
     }
-    spent: dict[str, list[float]] = {kind: [] for kind in tasks}
-    for record in found.found.values():
-        spent[record["kind"]].append(record["process"].get("seconds") or 0.0)
     return State(
         folder=folder,
         plan=plan["name"],
@@ -261,5 +317,13 @@ def state(folder: Path, records: Records | None = None) -> State:
         strangers=sorted(set(found.found) - wanted),
         damaged=[f"{path.relative_to(folder)}: {why}" for path, why in unusable],
         set_aside=set_aside_notes(folder),
-        seconds={kind: sum(s) / len(s) for kind, s in spent.items() if s},
+        seconds=mean_seconds(found),
     )
+
+
+def mean_seconds(records: Records) -> dict[str, float]:
+    """Mean process time of the finished tasks by kind."""
+    spent: dict[str, list[float]] = {}
+    for record in records.found.values():
+        spent.setdefault(record["kind"], []).append(record["process"].get("seconds") or 0.0)
+    return {kind: sum(s) / len(s) for kind, s in spent.items()}

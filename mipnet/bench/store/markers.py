@@ -8,7 +8,7 @@ from typing import Any
 
 from mipnet.bench.errors import StoreError
 from mipnet.bench.provenance import node
-from mipnet.bench.store.files import json_files, read_json, timestamp, write_json
+from mipnet.bench.store.files import json_files, read_json, timestamp, vanished, write_json
 from mipnet.bench.tasks import FOLDERS, Task
 from mipnet.errors import MissingPackageError
 
@@ -58,10 +58,9 @@ def read_markers(folder: Path) -> Markers:
     for path in json_files(folder / RUNNING):
         try:
             mark = read_json(path)
-        except FileNotFoundError:
-            continue
         except (StoreError, OSError) as error:
-            found.damaged.append((path, str(error)))
+            if not isinstance(error, FileNotFoundError) or not vanished(path):
+                found.damaged.append((path, str(error)))
             continue
         wrong = _wrong(mark)
         if wrong:

@@ -10,7 +10,8 @@ from typing import Any
 
 from mipnet.bench.errors import StoreError
 from mipnet.bench.problems.base import STATUSES
-from mipnet.bench.store.files import json_files, read_json, set_aside
+from mipnet.bench.store.artefacts import spoilt_files
+from mipnet.bench.store.files import json_files, read_json, set_aside, vanished
 from mipnet.bench.store.schema import SCHEMA
 from mipnet.bench.store.values import wrong_key, wrong_value
 from mipnet.bench.tasks import FOLDERS, identity
@@ -40,11 +41,15 @@ class Records:
     found : dict of str to dict
         Records by task.
     damaged : list of (Path, str)
-        Files that cannot be used, and why.
+        Records that cannot be used, and why.
+    spoilt : list of (str, Path, str)
+        Networks and masks whose files are gone or not what was stored: task, file, and why. Their
+        records are whole.
     """
 
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
     damaged: list[tuple[Path, str]] = field(default_factory=list)
+    spoilt: list[tuple[str, Path, str]] = field(default_factory=list)
 
     def counts(self, kind: str) -> Counter[str]:
         """How many records of a kind have each status."""
@@ -68,12 +73,16 @@ def read_records(folder: Path) -> Records:
         for path in json_files(folder / name):
             try:
                 record = read_record(path)
-            except FileNotFoundError:
-                continue
             except (StoreError, OSError) as error:
-                records.damaged.append((path, str(error)))
+                if not isinstance(error, FileNotFoundError):
+                    records.damaged.append((path, str(error)))
+                elif not vanished(path):
+                    records.damaged.append((path, "it is a link to a file that is not there"))
                 continue
             records.found[record["id"]] = record
+            if record["kind"] in {"network", "mask"}:
+                faults = spoilt_files(folder, record)
+                records.spoilt += [(record["id"], file, why) for file, why in faults]
     return records
 
 

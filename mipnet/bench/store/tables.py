@@ -15,8 +15,9 @@ from mipnet.bench.problems.base import SOLVED
 from mipnet.bench.store.collect import Collection, gather
 from mipnet.bench.store.demo_tables import is_demo, read_demo
 from mipnet.bench.store.files import write_bytes
-from mipnet.bench.store.folder import PLAN, read_plan
+from mipnet.bench.store.folder import PLAN, SOURCE, read_plan
 from mipnet.bench.store.schema import SCHEMA, TABLES, Column
+from mipnet.bench.tasks import FOLDERS
 from mipnet.errors import MissingPackageError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def load(folder: Path | str) -> Results:
     """
     place = Path(folder)
     tables = place / "cells.parquet"
-    if (place / PLAN).exists():
+    if os.path.lexists(place / PLAN) or ((place / SOURCE).exists() and not tables.exists()):
         read_plan(place)
         notes = []
         try:
@@ -153,6 +154,9 @@ def load(folder: Path | str) -> Results:
             name: _frame(_arrow(old.get(name, []), columns, {})) for name, columns in TABLES.items()
         }
         return _bundle(frames, plan={"name": "demo"}, schema=1)
+    if any((place / name).is_dir() for name in FOLDERS.values()):
+        # Says how a lost plan is made anew.
+        read_plan(place)
     msg = f"{place} holds no results of mipnet bench: neither {PLAN} nor cells.parquet"
     raise StoreError(msg)
 
@@ -310,7 +314,10 @@ def _stamp(folder: Path) -> str:
                 for entry in entries:
                     if entry.name.endswith(".json") and not entry.name.startswith("."):
                         count += 1
-                        newest = max(newest, entry.stat().st_mtime_ns)
+                        # A link may lead nowhere.
+                        dangling = entry.is_symlink() and not Path(entry.path).exists()
+                        at = entry.stat(follow_symlinks=not dangling).st_mtime_ns
+                        newest = max(newest, at)
     plan = folder / PLAN
     return f"{count} {newest} {plan.stat().st_mtime_ns if plan.exists() else 0}"
 

@@ -105,6 +105,11 @@ def wrong_key(record: Mapping[str, Any]) -> str:
         file = record["result"].get("file")
         if file is not None and not (isinstance(file, str) and file == PurePath(file).name):
             return f"result.file must be the name of a file, not {_short(file)}"
+        files = record["result"].get("files", {})
+        if not isinstance(files, dict) or not all(
+            isinstance(known, str) and name == PurePath(name).name for name, known in files.items()
+        ):
+            return f"result.files must be a table of names and hashes, not {_short(files)}"
     return ""
 
 
