@@ -38,8 +38,8 @@ def spoilt_files(folder: Path, record: Mapping[str, Any]) -> Iterator[tuple[Path
         return
     result, place = record["result"], folder / "artefacts" / record["id"]
     wanted: dict[str, str | None] = {result["file"]: None} if result.get("file") else {}
-    if record["kind"] == "mask":
-        wanted[MASK] = result.get("mask_hash")
+    if result.get("mask_hash"):
+        wanted[MASK] = result["mask_hash"]
     for name, known in (wanted | result.get("files", {})).items():
         path = place / name
         if not path.is_file():
