@@ -111,7 +111,7 @@ def folder_of(place: Path, tasks: list[Task], name: str = "p") -> Path:
     plan = {"schema": SCHEMA, "name": name, "tasks": kinds, "arrays": []}
     plan["pairs"] = [task.pair for task in tasks if task.kind == "solve"]
     (place / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    store(place, NETWORK, result={"units": 8, "accuracy": 0.9, "file": "network.npz"})
+    store(place, NETWORK, result={"units": 8, "accuracy": 0.9, "file": None})
     store(place, MASK, result={"units": 4, "accuracy": 0.8, "keep_reached": 0.5, "prune_s": 0.2})
     return place
 
