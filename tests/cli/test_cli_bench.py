@@ -83,7 +83,7 @@ def test_group_explains_itself() -> None:
 def test_dry_run_does_nothing(plan: Path, tmp_path: Path) -> None:
     result = run("run", plan, "--results", tmp_path / "r", "--dry-run")
     assert result.exit_code == 0
-    assert "2 method x 2 seed" in result.stdout
+    assert "cells: 4 = 2 networks (dense and pruned) x 1 questions x 2 ways" in result.stdout
     assert "solve         4, of which 4 to do" in result.stdout
     assert "at most 20 s" in result.stdout
     assert not (tmp_path / "r").exists()
