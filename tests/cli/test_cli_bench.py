@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,7 +114,8 @@ def test_logs_are_followed(done: Path, tmp_path: Path) -> None:
     for name in ("plan.json", "running/one.json", "logs/one.log"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
     (copy / "plan.json").write_bytes((done / "plan.json").read_bytes())
-    (copy / "running" / "one.json").write_text('{"name": "solve this"}', encoding="utf-8")
+    mark = {"name": "solve this", "pid": os.getpid(), "node": node(), "started": "now"}
+    (copy / "running" / "one.json").write_text(json.dumps(mark), encoding="utf-8")
     (copy / "logs" / "one.log").write_text("first\nsecond\nhalf", encoding="utf-8")
     seen = []
     for name, line in mipnet.bench.follow(copy, patience=0.0):
