@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import mipnet.bench
+from mipnet.bench.provenance import node
 from mipnet.bench.runner.supervisor import supervisor
 from mipnet.bench.runner.worker import Report
 from mipnet.cli import bench_views, main
