@@ -115,10 +115,9 @@ networks = "trained"
 
 
 def test_what_is_named_twice(tmp_path: Path) -> None:
-    for name in ("tiny", "x"):
-        (tmp_path / "sub").mkdir(exist_ok=True)
-        tiny(tmp_path / "sub" / f"{name}.npz", widths=(13, 6, 3))
-        tiny(tmp_path / f"{name}.npz", widths=(13, 6, 3))
+    (tmp_path / "sub").mkdir()
+    for seed, name in enumerate(("tiny", "x", "sub/x")):
+        tiny(tmp_path / f"{name}.npz", seed, widths=(13, 6, 3))
     text = (
         HEAD
         + """

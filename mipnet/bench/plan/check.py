@@ -196,6 +196,11 @@ class Table:
         return key in self.values or key in self._misspelt()
 
     @property
+    def line(self) -> int:
+        """Where the table stands in the file."""
+        return self.faults.lines.get(self.path, 0)
+
+    @property
     def lacks(self) -> bool:
         """Whether a key that has to be given is missing."""
         return bool(self._missing)

@@ -69,13 +69,21 @@ class _Expansion:
         self.found: dict[str, Task] = {}
         self.hashes: dict[Path, str] = {}
         self.faults: list[Fault] = []
+        self.asked = 0
+        self.same: set[tuple[str, str]] = set()
 
     def run(self) -> Matrix:
         plan = self.plan
         subjects = [s for spec in plan.networks for s in self.subjects(spec, plan.masks)]
         for problem in plan.problems:
+            self.asked = 0
             try:
                 self.ask(problem, subjects)
+                if not self.asked:
+                    message = "asks nothing: masks, networks and dense = false leave no network"
+                    self.faults.append(
+                        Fault(problem.line, f"[[problems]] {problem.name}: {message}")
+                    )
             except (MipnetError, OSError, ValueError) as error:
                 self.faults.append(Fault(problem.line, f"[[problems]] {problem.name}: {error}"))
         for subject, array in product(subjects, plan.arrays):
@@ -129,7 +137,8 @@ class _Expansion:
             "data": self.data.get(spec.data or ""),
         }
         trains = mask.finetune is not None or "training" in method.needs
-        packages = ("mipnet", "numpy", "torch") if trains else ("mipnet", "numpy")
+        # Methods may solve programs, or use whatever else mipnet does.
+        packages = ("mipnet", "numpy", "scipy", "highspy", *(("torch",) if trains else ()))
         return self.add(
             Task.make(
                 "mask",
@@ -234,18 +243,29 @@ class _Expansion:
                 "solver": solver.label,
                 "seed": seed,
             }
-            self.add(
-                Task.make(
-                    "solve",
-                    {**asked, **way},
-                    needs=needs,
-                    versions=self.solve_versions(spec.problem, solver),
-                    labels=labels,
-                    files=files,
-                    wall=plan.limits.wall,
-                    memory_mb=plan.limits.memory_mb,
-                )
+            task = Task.make(
+                "solve",
+                {**asked, **way},
+                needs=needs,
+                versions=self.solve_versions(spec.problem, solver),
+                labels=labels,
+                files=files,
+                wall=plan.limits.wall,
+                memory_mb=plan.limits.memory_mb,
             )
+            self.asked += 1
+            self.once(spec, str(self.add(task).labels["problem"]), instance)
+
+    def once(self, spec: ProblemSpec, known_as: str, instance: Instance) -> None:
+        """Note a question that another problem asks too: it would stand under one name only."""
+        # Families of files may well hold one question twice.
+        same = known_as == spec.name or instance.network is not None
+        if same or (spec.name, known_as) in self.same:
+            return
+        self.same.add((spec.name, known_as))
+        line = next((p.line for p in self.plan.problems if p.name == known_as), 0)
+        message = f"{instance.name} is asked by {known_as!r} (line {line}) already"
+        self.faults.append(Fault(spec.line, f"[[problems]] {spec.name}: {message}"))
 
     def solve_versions(self, problem: Problem, solver: SolverSpec) -> dict[str, str]:
         """Software an answer depends on."""

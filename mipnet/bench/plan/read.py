@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from mipnet.bench.solvers import SOLVERS, solver_faults
 from mipnet.bench.solvers.listen import PROFILES
 from mipnet.bounds import METHODS
 
+LOG = logging.getLogger(__name__)
 #: joblib backends a plan may name.
 BACKENDS = ("loky", "dask", "ray")
 #: What a plan may ask for: seconds (three years), megabytes, cells at once.
@@ -87,16 +89,20 @@ def load_plan(path: Path | str) -> Plan:
         found = re.search(r"at line (\d+)", str(error))
         raise PlanError(file.name, [Fault(int(found[1]) if found else 0, str(error))]) from error
     faults = Faults(line_numbers(text), file.resolve().parent)
-    for plugin in load_plugins():
-        if plugin.fault:
-            faults.add((), str(plugin))
+    broken = [str(plugin) for plugin in load_plugins() if plugin.fault]
     for key in document:
         if key not in _SECTIONS:
             faults.add((key,), unknown_name("section", key, _SECTIONS))
             faults.broken.update(get_close_matches(key, _SECTIONS, n=1))
     plan = _assemble(file, text, document, faults)
+    if any("unknown " in fault.message for fault in faults.found):
+        # What is missing may be in what did not load.
+        for message in broken:
+            faults.add((), message)
     if faults.found:
         raise PlanError(file.name, faults.found)
+    for message in broken:
+        LOG.warning("%s; this plan does not need it by name", message)
     return plan
 
 
@@ -118,6 +124,9 @@ def _assemble(file: Path, text: str, document: dict[str, Any], faults: Faults) -
         )
     if not problems and not masks and not faults.found:
         faults.add((), "the plan has neither problems nor masks: there is nothing to run")
+    if not dense and not masks and not brought and not faults.found:
+        message = "dense = false leaves nothing to do: add [[masks]] with a method, or leave it out"
+        faults.add(("masks",), message)
     solve = faults.table(document, "solve")
     plan = Plan(
         name=name,
@@ -166,7 +175,8 @@ def _formulations(solve: Table) -> tuple[str, ...]:
 
 
 def _solvers(faults: Faults, document: dict[str, Any]) -> tuple[SolverSpec, ...]:
-    specs = []
+    specs: list[SolverSpec] = []
+    contents: dict[str, tuple[str, int]] = {}
     profiles = ("auto", *PROFILES)
     for row in faults.rows(document, "solvers"):
         name = row.take("name", str, "highs", check=named("solver", tuple(SOLVERS)))
@@ -179,7 +189,12 @@ def _solvers(faults: Faults, document: dict[str, Any]) -> tuple[SolverSpec, ...]
         for profile in chosen:
             base = label or name
             tag = base if profile == "auto" and len(chosen) == 1 else f"{base}/{profile}"
-            specs.append(SolverSpec(tag, name, profile, options))
+            spec = SolverSpec(tag, name, profile, options)
+            content = repr((name, profile, sorted(options.items())))
+            known_as, line = contents.setdefault(content, (tag, row.line))
+            if known_as != tag:
+                row.fault(f"solver {tag!r} is the same as {known_as!r} (line {line})")
+            specs.append(spec)
         if len({s.label for s in specs}) < len(specs):
             row.fault("two solvers have the same label; give them label = ...")
     return tuple(specs) or (SolverSpec(),)

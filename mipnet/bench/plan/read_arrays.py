@@ -9,18 +9,26 @@ from mipnet.bench.array_cost import array_faults, array_keys
 from mipnet.bench.plan.check import Faults, Table
 from mipnet.bench.plan.model import ArraySpec
 from mipnet.bench.plan.types import convert, plain
+from mipnet.bench.provenance import file_hash
 from mipnet.bench.registry import unknown_name
 
 
 def read_arrays(faults: Faults, document: dict[str, Any]) -> tuple[ArraySpec, ...]:
     """Arrays of a plan; several data flows make several."""
     specs: list[ArraySpec] = []
+    contents: dict[str, tuple[str, int]] = {}
     for row in faults.rows(document, "hardware"):
         known = {spec.name for spec in specs}
         found = _arrays(row)
         for spec in found:
             if spec.name in known:
                 row.fault(f"two arrays are called {spec.name!r}; give them name = ...")
+        for spec in found:
+            files = {role: file_hash(path) for role, path in spec.files.items()}
+            content = repr((sorted(spec.options.items()), files))
+            known_as, line = contents.setdefault(content, (spec.name, row.line))
+            if known_as != spec.name:
+                row.fault(f"array {spec.name!r} is the same as {known_as!r} (line {line})")
         specs += found
     return tuple(specs)
 
@@ -43,7 +51,10 @@ def _arrays(row: Table) -> list[ArraySpec]:
             row.fault(message, *((key, i) if key == "dataflow" and several else (key,)))
     if len(row.faults.found) > before:
         return []
-    size = options["array"]
+    from mipnet.hardware.machine import sides
+
+    # However it is written, it is one size.
+    size = options["array"] = "x".join(map(str, sides(options["array"])))
     return [
         ArraySpec(
             f"{name}-{flow}" if name and several else name or f"{size}-{flow}",

@@ -297,8 +297,9 @@ def _networks_of(table: Table, networks: tuple[NetworkSpec, ...]) -> tuple[str, 
         bare = table.faults.bare
         if of(name) or "networks" in table.faults.broken:
             return ""
+        every = tuple(sorted({*known, *bare}))
         good = name in bare or any(name.startswith(f"{b}-") for b in bare)
-        return "" if good else f"names an {unknown_name('network', name, known)}"
+        return "" if good else f"names an {unknown_name('network', name, every)}"
 
     given = table.several("networks", str, (), check=wrong)
     if not given and "networks" in table.values:

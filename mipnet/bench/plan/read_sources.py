@@ -16,6 +16,7 @@ from mipnet.bench.plan import checks
 from mipnet.bench.plan.check import Check, Faults, Table
 from mipnet.bench.plan.checks import named, positive
 from mipnet.bench.plan.model import NetworkSpec
+from mipnet.bench.provenance import file_hash
 from mipnet.bench.registry import unknown_name
 from mipnet.errors import MipnetError
 from mipnet.network.readers import load
@@ -105,6 +106,7 @@ def read_networks(
 ) -> tuple[NetworkSpec, ...]:
     """Networks of a plan; several files or seeds make several networks."""
     specs: dict[str, NetworkSpec] = {}
+    contents: dict[str, tuple[str, int]] = {}
     for table in faults.tables(document, "networks"):
         found = list(_network(table, data))
         if not found or (table.meant("data") and found[0].data is None):
@@ -114,7 +116,18 @@ def read_networks(
             if spec.name in specs:
                 table.fault(f"two networks are called {spec.name!r}; rename the table or the file")
             specs[spec.name] = spec
+            known_as, line = contents.setdefault(_content(spec, data), (spec.name, table.line))
+            if known_as != spec.name:
+                message = f"network {spec.name!r} is the same as {known_as!r} (line {line})"
+                table.fault(f"{message}: leave one out")
     return tuple(specs.values())
+
+
+def _content(spec: NetworkSpec, data: Mapping[str, Data]) -> str:
+    """Return what makes a network another one than those beside it."""
+    own = data[spec.data].fingerprint if spec.data and spec.data in data else spec.data
+    made = spec.hidden, sorted(spec.training.items())
+    return repr((file_hash(spec.file) if spec.file else made, own))
 
 
 def _network(table: Table, data: Mapping[str, Data]) -> Iterator[NetworkSpec]:

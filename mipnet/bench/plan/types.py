@@ -129,6 +129,9 @@ def _converted(value: Any, hint: Any, folder: Path) -> Any:
     if hint is Path:
         path = folder / Path(os.path.expandvars(value)).expanduser()
         if not path.is_file():
+            if path.is_dir():
+                msg = f"{value!r} is a folder, not a file (looked at {path})"
+                raise TypeError(msg)
             unset = "$" in str(path)
             remedy = "set the variable in its name" if unset else f"looked for {path}"
             msg = f"{value!r} does not exist ({remedy})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,7 @@ class ItemProblem(Problem):
     part: str = selection("test", check=one_of(PARTS))
 
     def misfits(self, data: Data | None, n_outputs: int | None) -> Iterator[Misfit]:
-        """See :meth:`Problem.misfits`: every item that is not there."""
+        """See :meth:`Problem.misfits`: every item that is not there, or outside the domain."""
         del n_outputs
         if data is None:
             return
@@ -71,10 +71,28 @@ class ItemProblem(Problem):
         if isinstance(self.items, int):
             if self.items > count:
                 yield ("items",), f"items asks for {self.items}: {what}"
+            else:
+                yield from self._outside(data, range(self.items), listed=False)
             return
-        for i, k in enumerate(self.items):
-            if k >= count:
-                yield ("items", i), f"item {k} does not exist: {what}"
+        missing = [(i, k) for i, k in enumerate(self.items) if k >= count]
+        for i, k in missing:
+            yield ("items", i), f"item {k} does not exist: {what}"
+        if not missing:
+            yield from self._outside(data, self.items, listed=True)
+
+    def _outside(self, data: Data, items: Sequence[int], *, listed: bool) -> Iterator[Misfit]:
+        """Say which items lie outside the domain of their data."""
+        points = data.points(data.part(self.part)[list(items)])
+        outside = (points < data.lower) | (points > data.upper)
+        rows = np.flatnonzero(outside.any(axis=1))
+        for row in rows if listed else rows[:1]:
+            k = int(np.flatnonzero(outside[row])[0])
+            more = "" if listed or rows.size == 1 else f", and {rows.size - 1} more of the items"
+            message = (
+                f"item {self.part} {items[row]} of {data.source} lies outside the domain: feature "
+                f"{k} is {points[row, k]:g}, not in [{data.lower[k]:g}, {data.upper[k]:g}]{more}"
+            )
+            yield ("items", int(row)) if listed else ("items",), message
 
     def instances(self, data: Data | None) -> Iterator[Instance]:
         """See :meth:`Problem.instances`."""

@@ -22,6 +22,8 @@ LOG = logging.getLogger(__name__)
 
 #: How often in a row the workers may die without one task ending in between.
 PATIENCE = 4
+#: Seconds a dask scheduler has to answer.
+CONNECT = 10.0
 #: Tasks for each job between two reports, where a backend cannot report one by one.
 CHUNK = 4
 
@@ -147,7 +149,12 @@ def _dask_client(jobs: int, scheduler: str | None) -> Iterator[Any]:
     except ImportError as error:
         raise MissingPackageError("distributed", "the dask backend", "dask") from error
     if scheduler:
-        with Client(scheduler, set_as_default=False) as client:
+        try:
+            client = Client(scheduler, set_as_default=False, timeout=CONNECT)
+        except (OSError, ValueError) as error:
+            msg = f"no dask scheduler answers at {scheduler} ({error}); start it, or correct it"
+            raise RunError(msg) from error
+        with client:
             yield client
         return
     cluster = LocalCluster(
