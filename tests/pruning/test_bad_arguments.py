@@ -68,14 +68,14 @@ OF_MASKS = {
 }
 
 
-@pytest.mark.parametrize("bad", WRONG, ids=repr)
+@pytest.mark.parametrize("bad", WRONG, ids=lambda bad: type(bad).__name__)
 @pytest.mark.parametrize("name", OF_NETWORKS)
 def test_what_is_no_network_is_named(name, bad):
     with pytest.raises(MipnetError, match="network must be a Network, not"):
         OF_NETWORKS[name](bad)
 
 
-@pytest.mark.parametrize("bad", WRONG, ids=repr)
+@pytest.mark.parametrize("bad", WRONG, ids=lambda bad: type(bad).__name__)
 @pytest.mark.parametrize("name", OF_MASKS)
 def test_what_is_no_mask_is_named(name, bad):
     with pytest.raises(MaskError, match="mask must be a Mask, not"):
