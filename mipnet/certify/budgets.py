@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mipnet.bounds import as_region, compute_bounds
-from mipnet.encode import encode
+from mipnet.encode import Encoding, encode
 from mipnet.errors import MaskError, RegionError
 from mipnet.hardware import TileMask, cost, weight_matrices
 from mipnet.hardware.machine import sides
@@ -98,29 +98,30 @@ class Binaries(Unstable):
 
     def measure(self, network: Network) -> float:
         """See :meth:`Budget.measure`."""
+        return self._encoded(network, output_columns=False).n_binaries
+
+    def _encoded(self, network: Network, *, output_columns: bool) -> Encoding:
         bounds = compute_bounds(network, self.region, self.method)
-        made = encode(
+        return encode(
             network,
             as_region(network, self.region),
             bounds.intervals,
             formulation_name=self.formulation,
+            output_columns=output_columns,
         )
-        return made.n_binaries
 
 
 @dataclass(frozen=True)
-class ProgramSize(Unstable):
+class ProgramSize(Binaries):
     """Size of the program of the network over a region.
 
     Parameters
     ----------
-    amount, region, method
-        As for :class:`Unstable`.
-    formulation : str
+    amount, region, method, formulation
+        As for :class:`Binaries`.
     count : {"rows", "columns", "nonzeros"}
     """
 
-    formulation: str = "big_m"
     count: str = "nonzeros"
     currency = "entries of the program"
 
@@ -129,14 +130,7 @@ class ProgramSize(Unstable):
         if self.count not in SIZES:
             msg = f"a program is counted in {', '.join(SIZES)}, not in {self.count!r}"
             raise MaskError(msg)
-        bounds = compute_bounds(network, self.region, self.method)
-        made = encode(
-            network,
-            as_region(network, self.region),
-            bounds.intervals,
-            formulation_name=self.formulation,
-            output_columns=True,
-        )
+        made = self._encoded(network, output_columns=True)
         size: int = getattr(made.arrays(), f"n_{self.count}")
         return size
 

@@ -15,6 +15,31 @@ from mipnet.rounding import UNIT, down, up
 _OWN = 9
 
 
+def written_twice(
+    inner: Layer,
+    program: Program,
+    forms: tuple[AffineForm, ...],
+    bounds: tuple[Interval, ...],
+    formulation: Formulation,
+) -> AffineForm:
+    """Write ``f(y)`` and ``f(y + d)`` into a program, and subtract.
+
+    Parameters
+    ----------
+    inner : Layer
+        The layer ``f``, of one input.
+    program : Program
+    forms, bounds : tuple
+        Of ``d``, ``y`` and ``y + d``.
+    formulation : Formulation
+    """
+    before, after = (
+        inner.encode(program, form, bounds=(box,), formulation=formulation)
+        for form, box in zip(forms[1:], bounds[1:], strict=True)
+    )
+    return after + before.scale(np.full(before.size, -1.0))
+
+
 class PairDifference(Layer):
     """``D = f(y + d) - f(y)`` of the inputs ``d``, ``y`` and ``y + d``.
 
@@ -128,11 +153,7 @@ class PairDifference(Layer):
         formulation: Formulation,
     ) -> AffineForm:
         """Write the layer twice, and subtract."""
-        before, after = (
-            self.inner.encode(program, form, bounds=(box,), formulation=formulation)
-            for form, box in zip(forms[1:], bounds[1:], strict=True)
-        )
-        return after + before.scale(np.full(before.size, -1.0))
+        return written_twice(self.inner, program, forms, bounds, formulation)
 
 
 def between(layer: Layer, relaxation: Relaxation, box: Interval) -> Array:

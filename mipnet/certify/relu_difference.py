@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from formulations import AffineForm, Formulation, Program
+from mipnet.certify.pair_difference import written_twice
 from mipnet.network.interval import Interval, LinearForm, Lines
 from mipnet.network.layers.base import Array, Flags, Floats, Relaxation, Shape
 from mipnet.network.layers.elementwise import Bracket, Elementwise
@@ -97,11 +98,7 @@ class ReluDifference(Elementwise):
         formulation: Formulation,
     ) -> AffineForm:
         """Write both rectifiers, and subtract."""
-        before, after = (
-            ReLU().encode(program, form, bounds=(box,), formulation=formulation)
-            for form, box in zip(forms[1:], bounds[1:], strict=True)
-        )
-        return after + before.scale(np.full(before.size, -1.0))
+        return written_twice(ReLU(), program, forms, bounds, formulation)
 
     def _sides(self, d: Interval, before: Interval, after: Interval) -> tuple[Array, Array]:
         """Return ``c`` and ``e``: ``min(d, c)`` or ``c`` below, ``max(d, e)`` or ``e`` above."""

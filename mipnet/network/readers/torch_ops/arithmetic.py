@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,30 +87,6 @@ class Extreme(NamedTuple):
     indices: None = None
 
 
-def _over_axis(step: Step, input: Any, axis: int, kind: str, *, keep: bool) -> Extreme:
-    return Extreme(reduced(step.graph, step.name, computed(input), [axis], keep=keep, kind=kind))
-
-
-@reads("max")
-def _max(
-    step: Step, input: Any, other: Any = None, keepdim: bool = False, *, dim: int | None = None
-) -> Any:
-    axis = other if isinstance(other, int) else dim
-    if axis is None:
-        return _maximum(step, input, other)
-    return _over_axis(step, input, axis, "max", keep=keepdim)
-
-
-@reads("min")
-def _min(
-    step: Step, input: Any, other: Any = None, keepdim: bool = False, *, dim: int | None = None
-) -> Any:
-    axis = other if isinstance(other, int) else dim
-    if axis is None:
-        return _minimum(step, input, other)
-    return _over_axis(step, input, axis, "min", keep=keepdim)
-
-
 @reads("maximum")
 def _maximum(step: Step, input: Any, other: Any = None) -> Value:
     """``max(a, b) = b + relu(a - b)``."""
@@ -132,6 +109,22 @@ def _minimum(step: Step, input: Any, other: Any = None) -> Value:
         return gates.total(graph, name, [first, rest], (1.0, -1.0))
     most = step.constant(second)
     return relu(graph, name, first.apply(name, "rsub", most)).apply(name, "rsub", most)
+
+
+def _register_extreme(kind: str, elementwise: Callable[[Step, Any, Any], Value]) -> None:
+    @reads(kind)
+    def rule(
+        step: Step, input: Any, other: Any = None, keepdim: bool = False, *, dim: int | None = None
+    ) -> Any:
+        axis = other if isinstance(other, int) else dim
+        if axis is None:
+            return elementwise(step, input, other)
+        value = computed(input)
+        return Extreme(reduced(step.graph, step.name, value, [axis], keep=keepdim, kind=kind))
+
+
+_register_extreme("max", _maximum)
+_register_extreme("min", _minimum)
 
 
 def _pair(input: Any, other: Any) -> tuple[Value, Any]:
