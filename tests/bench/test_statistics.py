@@ -322,6 +322,9 @@ class TestAgreement:
             ([("minimise", "optimal", 2.0, 2.0), ("minimise", "feasible-limit", 2.4, 0.1)], ""),
             ([("minimise", "optimal", 2.0), ("minimise", "infeasible")], "there is none"),
             ([("minimise", "optimal", 2.0), ("minimise", "killed", 1.0)], ""),
+            # A cell that failed does not say what its goal was.
+            ([("decide", "optimal", 1.18), ("decide", "optimal", 1.19), ("", "error")], ""),
+            ([("maximise", "optimal", 2.0), ("maximise", "optimal", 2.1), ("", "killed")], "2.1"),
             # Both closed to within a gap of their own.
             ([("minimise", "optimal", 2.0, 1.98), ("minimise", "optimal", 1.99, 1.97)], ""),
             ([("minimise", "optimal", 2.0), ("minimise", "optimal", 3.0)], "optima from 2.0 to 3"),

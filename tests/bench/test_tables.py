@@ -336,6 +336,18 @@ class TestFiles:
         assert found["optimal"] == pytest.approx(0.75)
         assert np.isnan(found["killed"])
 
+    def test_a_killed_cell_turns_no_witnesses_into_optima(self, tmp_path: Path) -> None:
+        tasks = [cell(0), cell(1), cell(2)]
+        folder = folder_of(tmp_path, tasks)
+        path = {"seconds": [0.5], "incumbent": [1.0], "bound": [2.0], "solve": [0], "nodes": [1]}
+        store(folder, tasks[0], "killed")
+        for task, margin in zip(tasks[1:], (1.0, 2.0), strict=True):
+            found = {**answer(margin), "goal": "decide"}
+            store(folder, task, result=found, trajectory=path)
+        cells = load(folder).cells
+        assert sorted(cells["status"]) == ["killed", "optimal", "optimal"]
+        assert cells["primal_integral"].isna().all()
+
     @pytest.mark.parametrize(
         ("run", "message"),
         [

@@ -51,11 +51,12 @@ def contradiction(claims: Sequence[Claim], tolerance: float = 1e-4) -> str:
     found = {"optimal", "feasible-limit"} & statuses
     if found and "infeasible" in statuses:
         return "one cell found a point where another has proven that there is none"
-    goals = {claim.goal for claim in claims}
-    if goals == {"decide"} or not goals:
+    answered = [c for c in claims if c.status in {"optimal", "feasible-limit"}]
+    # A cell that failed does not even say what its goal was.
+    goals = {claim.goal for claim in answered}
+    if goals <= {"decide"}:
         return ""
     sign = 1.0 if "maximise" in goals else -1.0
-    answered = [c for c in claims if c.status in {"optimal", "feasible-limit"}]
     proven = [c.bound for c in answered if c.bound is not None]
     values = [c.objective for c in answered if c.objective is not None]
     if values and proven:

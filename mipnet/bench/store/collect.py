@@ -210,10 +210,11 @@ def _integrals(cells: list[Row], trajectories: list[Row]) -> None:
     """Measures of the way to the answer, where a trajectory tells it."""
     paths = _groups(trajectories, "cell")
     for group in _groups(cells, "subject").values():
-        maximise = any(row.get("goal") == "maximise" for row in group)
+        goals = {row.get("goal") for row in group}
+        maximise = "maximise" in goals
         sign = 1.0 if maximise else -1.0
         values = [row["objective"] for row in group if _known(row, "objective")]
-        if group[0].get("goal") == "decide" or not values:
+        if "decide" in goals or not values:
             continue
         best = max(values, key=lambda v: sign * v)
         for row in group:
